@@ -1,0 +1,33 @@
+"""Errors by consequence: the type says what the program does next.
+
+Adapters translate at their edge (`raise ... from error`). A message says what, where, which value and
+what is allowed, and never holds a secret.
+"""
+
+
+class TradingBotError(Exception):
+    """The root of every error that this project raises on purpose."""
+
+
+class InvalidBotError(TradingBotError):
+    """The row can't run as it is: terminal until the row changes."""
+
+
+class TransientError(TradingBotError):
+    """The world is not ready: back off and try again."""
+
+
+class DatabaseUnavailableError(TransientError):
+    """The database did not answer. Nothing is known about what was being written."""
+
+
+class LeaseLostError(TransientError):
+    """Another process holds the bot's lease: this one must not trade it any more."""
+
+
+class FatalError(TradingBotError):
+    """The process can't go on; its supervisor starts a new one."""
+
+
+class SchemaMissingError(FatalError):
+    """The database lacks tables: `tradingbot db upgrade` was not run."""

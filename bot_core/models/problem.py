@@ -1,0 +1,54 @@
+"""What reading a document found: problems, which stop the bot, and notices, which don't. Never shows a secret."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_SECRET = re.compile(r"key|secret|token|password", re.IGNORECASE)
+_LONGEST_VALUE = 80
+_HIDDEN = "***"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """`message` goes on after the value: "is not …; allowed: …". A value of None means that there is none to show."""
+
+    path: str
+    value: Any
+    message: str
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return f"{self.path}: {self.message}"
+        return f"{self.path}: {shown(self.path, self.value)} {self.message}"
+
+    def __repr__(self) -> str:
+        return f"Problem({str(self)!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the document's owner should know and that stops nothing."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+def shown(path: str, value: Any) -> str:
+    """Write a value as a message may show it: short, and hidden where its name looks like that of a secret."""
+    text = repr(_redacted(path.rpartition(".")[2], value))
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
+
+
+def _redacted(name: str, value: Any) -> Any:
+    if _SECRET.search(name):
+        return _HIDDEN
+    if isinstance(value, Mapping):
+        return {key: _redacted(str(key), item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_redacted(name, item) for item in value]
+    return value

@@ -1,0 +1,168 @@
+"""One rule of a document, read against the catalogue: its name and the values of all its parameters."""
+
+import difflib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from bot_core.models.problem import Notice, Problem
+from bot_core.models.rule_parameters import RULES, IndicatorUse, Parameter, ParameterValue, RuleKind, RuleSpec
+
+_READ_KEYS = frozenset({"name", "params", "logic_params", "indicators"})
+
+
+class RuleConfig(BaseModel):
+    """A known rule with every parameter set; `ignored` holds what the document says beyond them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    parameters: Mapping[str, ParameterValue]
+    ignored: Mapping[str, Any] = {}
+
+    def whole(self, name: str) -> int:
+        return int(self.parameters[name])
+
+    def number(self, name: str) -> float:
+        return float(self.parameters[name])
+
+    def flag(self, name: str) -> bool:
+        return bool(self.parameters[name])
+
+
+def parse_rule(
+    kind: RuleKind, block: Any, path: str, problems: list[Problem], notices: list[Notice]
+) -> RuleConfig | None:
+    """Read `entry_logic` or `exit_logic`; what is wrong is added to `problems`, what is odd to `notices`."""
+    if not isinstance(block, Mapping):
+        message = "is missing" if block is None else "is not a JSON object"
+        problems.append(Problem(path, block, f"{message}; it names the {kind} rule and its parameters"))
+        return None
+    notices += [Notice(f"{path}.{key}", "is not known here; kept, not read") for key in block if key not in _READ_KEYS]
+    given = _given_parameters(block, path, problems, notices)
+    spec = _known_rule(kind, block.get("name"), f"{path}.name", problems)
+    if spec is None or given is None:
+        return None
+    params_path, params = given
+    found = len(problems)
+    values = {item.name: _value(kind, item, params, params_path, problems, notices) for item in spec.parameters}
+    ignored = _ignored(spec, params, params_path, notices)
+    _judge_indicators(spec, values, block.get("indicators"), f"{path}.indicators", problems, notices)
+    return RuleConfig(name=spec.name, parameters=values, ignored=ignored) if len(problems) == found else None
+
+
+def _known_rule(kind: RuleKind, name: Any, path: str, problems: list[Problem]) -> RuleSpec | None:
+    known = RULES[kind]
+    if isinstance(name, str) and name in known:
+        return known[name]
+    allowed = f"allowed: {', '.join(known)}"
+    if not isinstance(name, str) or not name:
+        message = "is missing" if name is None else f"is not the name of an {kind} rule"
+        problems.append(Problem(path, name, f"{message}; {allowed}"))
+        return None
+    lower = {candidate.lower(): candidate for candidate in known}
+    nearest = lower[difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0)[0]]
+    problems.append(Problem(path, name, f"is not a known {kind} rule; {allowed}; did you mean {nearest}?"))
+    return None
+
+
+def _given_parameters(
+    block: Mapping[str, Any], path: str, problems: list[Problem], notices: list[Notice]
+) -> tuple[str, Mapping[str, Any]] | None:
+    """Return the parameters and where they are: `logic_params` unless empty, else `params`, else nothing."""
+    key = "logic_params" if block.get("logic_params") else "params"
+    params = block.get(key)
+    if key == "logic_params" and block.get("params"):
+        notices.append(Notice(f"{path}.params", "is not read: logic_params is there as well"))
+    if params is None:
+        return f"{path}.{key}", {}
+    if not isinstance(params, Mapping):
+        problems.append(Problem(f"{path}.{key}", params, "is not a JSON object of parameters"))
+        return None
+    return f"{path}.{key}", params
+
+
+def _spellings(kind: RuleKind, parameter: Parameter) -> list[str]:
+    """Every way to write a parameter, the one that wins first."""
+    bare = (parameter.name, *parameter.aliases)
+    return [parameter.name, kind.prefix + parameter.name, *bare[1:], *(kind.prefix + alias for alias in bare[1:])]
+
+
+def _value(
+    kind: RuleKind,
+    parameter: Parameter,
+    params: Mapping[str, Any],
+    path: str,
+    problems: list[Problem],
+    notices: list[Notice],
+) -> ParameterValue:
+    written = [name for name in _spellings(kind, parameter) if params.get(name) is not None]
+    if not written:
+        return parameter.default
+    used, *unused = written
+    notices += [Notice(f"{path}.{name}", f"is not read: {used} is there as well") for name in unused]
+    value = checked(parameter, params[used])
+    if value is None:
+        problems.append(Problem(f"{path}.{used}", params[used], f"is not allowed for {parameter.meaning}; allowed: "
+                                f"{parameter.allowed}"))  # fmt: skip
+        return parameter.default
+    return value
+
+
+def checked(parameter: Parameter, value: Any) -> ParameterValue | None:
+    """The value in the parameter's type, or None where it isn't allowed. 14.0 is a whole number; "14" is none."""
+    if isinstance(parameter.default, bool):
+        return value if isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    if isinstance(parameter.default, int) and value != int(value):
+        return None
+    if parameter.low is None or parameter.high is None or not parameter.low <= value <= parameter.high:
+        return None
+    return int(value) if isinstance(parameter.default, int) else float(value)
+
+
+def _ignored(spec: RuleSpec, params: Mapping[str, Any], path: str, notices: list[Notice]) -> dict[str, Any]:
+    read = {name for parameter in spec.parameters for name in _spellings(spec.kind, parameter)}
+    ignored = {str(key): value for key, value in params.items() if key not in read}
+    notices += [Notice(f"{path}.{key}", f"is no parameter of {spec.name}; kept, not read") for key in ignored]
+    return ignored
+
+
+def _judge_indicators(
+    spec: RuleSpec,
+    values: Mapping[str, ParameterValue],
+    listed: Any,
+    path: str,
+    problems: list[Problem],
+    notices: list[Notice],
+) -> None:
+    """Accept an explicit list of indicators only where it says what the rule does anyway."""
+    if not listed:
+        return
+    if not isinstance(listed, list):
+        problems.append(Problem(path, listed, "is not a list of indicators"))
+        return
+    notices.append(Notice(path, f"is not read: {spec.name} brings its own indicators"))
+    for index, item in enumerate(listed):
+        if not any(_is_same(spec.kind, use, values, item) for use in spec.indicators):
+            own = "; ".join(_described(use, values) for use in spec.indicators)
+            problems.append(Problem(f"{path}.{index}", item, f"differs from the rule's own indicators: {own}"))
+
+
+def _is_same(kind: RuleKind, use: IndicatorUse, values: Mapping[str, ParameterValue], item: Any) -> bool:
+    params = item.get("params") if isinstance(item, Mapping) else None
+    if not isinstance(params, Mapping) or item.get("type") != use.type:
+        return False
+    # Without a field the list meant the close, wrongly, for volume averages: the rule's own reading stands.
+    if item.get("data_field") not in {None, use.data_field}:
+        return False
+    wanted = {name: (values[own], own, kind.prefix + own) for name, own in use.inputs.items()}
+    return all(params.get(name) in allowed for name, allowed in wanted.items())
+
+
+def _described(use: IndicatorUse, values: Mapping[str, ParameterValue]) -> str:
+    inputs = ", ".join(f"{name} {values[own]}" for name, own in use.inputs.items())
+    return f"{use.type}({inputs})"

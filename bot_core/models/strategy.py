@@ -1,0 +1,130 @@
+"""The `strategy` section of a document: which rules trade, with which parameters, and how much they buy.
+
+`parse_strategy` finds every problem at once and never raises on bad input. It must not import the rules themselves.
+"""
+
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from bot_core.models.problem import Notice, Problem
+from bot_core.models.rule import RuleConfig, parse_rule
+from bot_core.models.rule_parameters import RuleKind
+
+CUSTOM_STRATEGY = "CustomStrategy"
+DEFAULT_POSITION_SIZE = Decimal("0.1")
+_READ_KEYS = frozenset(
+    {"entry_logic", "exit_logic", "position_size", "min_position_size", "max_position_size", "asset_type"}
+)
+# Read by the platform that rows come from, or inert there too.
+_KNOWN_KEYS = frozenset({"use_talib", "legacy_strategy_params"})
+
+
+class AssetType(StrEnum):
+    """What is bought: decides the smallest quantity."""
+
+    CRYPTO = "crypto"
+    STOCK = "stock"
+
+
+class StrategyConfig(BaseModel):
+    """A strategy that can run. Sizes are fractions of the free cash."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str
+    entry: RuleConfig
+    exit: RuleConfig
+    position_size: Decimal = DEFAULT_POSITION_SIZE
+    min_position_size: Decimal | None = None
+    max_position_size: Decimal | None = None
+    asset_type: AssetType = AssetType.CRYPTO
+
+    @property
+    def fraction(self) -> Decimal:
+        """Return the position size within its limits, where the document has any."""
+        fraction = self.position_size
+        if self.min_position_size is not None:
+            fraction = max(fraction, self.min_position_size)
+        if self.max_position_size is not None:
+            fraction = min(fraction, self.max_position_size)
+        return fraction
+
+
+def parse_strategy(document: Any, path: str = "strategy") -> tuple[StrategyConfig | None, list[Problem], list[Notice]]:
+    """Read the block {"type", "parameters"}: a config exactly when there is no problem."""
+    problems: list[Problem] = []
+    notices: list[Notice] = []
+    parameters = _parameters(document, path, problems)
+    if parameters is None:
+        return None, problems, notices
+    _note_type(document, path, notices)
+    path = f"{path}.parameters"
+    known = _READ_KEYS | _KNOWN_KEYS
+    notices += [Notice(f"{path}.{key}", "is not known here; kept, not read") for key in parameters if key not in known]
+    entry = parse_rule(RuleKind.ENTRY, parameters.get("entry_logic"), f"{path}.entry_logic", problems, notices)
+    exit_ = parse_rule(RuleKind.EXIT, parameters.get("exit_logic"), f"{path}.exit_logic", problems, notices)
+    sizes = _sizes(parameters, path, problems)
+    asset_type = _asset_type(parameters.get("asset_type"), path, problems)
+    if problems or entry is None or exit_ is None:
+        return None, problems, notices
+    config = StrategyConfig(type=CUSTOM_STRATEGY, entry=entry, exit=exit_, asset_type=asset_type, **sizes)
+    return config, problems, notices
+
+
+def _parameters(document: Any, path: str, problems: list[Problem]) -> Mapping[str, Any] | None:
+    if not isinstance(document, Mapping):
+        problems.append(Problem(path, document, "is not a JSON object with `type` and `parameters`"))
+        return None
+    parameters = document.get("parameters")
+    if isinstance(parameters, Mapping):
+        return parameters
+    message = "is missing" if parameters is None else "is not a JSON object"
+    problems.append(Problem(f"{path}.parameters", parameters, f"{message}; it names entry_logic and exit_logic"))
+    return None
+
+
+def _note_type(document: Mapping[str, Any], path: str, notices: list[Notice]) -> None:
+    kind = document.get("type")
+    if kind != CUSTOM_STRATEGY:
+        what = "is missing" if kind is None else f"{kind!r} is not a known strategy"
+        notices.append(Notice(f"{path}.type", f"{what}; falls back to {CUSTOM_STRATEGY}"))
+    others = [key for key in document if key not in {"type", "parameters"}]
+    notices += [Notice(f"{path}.{key}", "is not known here; kept, not read") for key in others]
+
+
+def _sizes(parameters: Mapping[str, Any], path: str, problems: list[Problem]) -> dict[str, Decimal]:
+    sizes: dict[str, Decimal] = {}
+    for name in ("position_size", "min_position_size", "max_position_size"):
+        value = parameters.get(name)
+        if value is None:
+            continue
+        size = _fraction(value)
+        if size is None:
+            allowed = "a number above 0, at most 1"
+            problems.append(Problem(f"{path}.{name}", value, f"is no fraction of the cash; allowed: {allowed}"))
+        else:
+            sizes[name] = size
+    low, high = sizes.get("min_position_size"), sizes.get("max_position_size")
+    if low is not None and high is not None and low > high:
+        problems.append(Problem(f"{path}.min_position_size", float(low), f"is above max_position_size, {high}"))
+    return sizes
+
+
+def _fraction(value: Any) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)) or not math.isfinite(value):
+        return None
+    return Decimal(str(value)) if 0 < value <= 1 else None
+
+
+def _asset_type(value: Any, path: str, problems: list[Problem]) -> AssetType:
+    if value is None or value == "":
+        return AssetType.CRYPTO
+    if isinstance(value, str) and value.lower() in list(AssetType):
+        return AssetType(value.lower())
+    problems.append(Problem(f"{path}.asset_type", value, f"is no asset type; allowed: {', '.join(AssetType)}"))
+    return AssetType.CRYPTO

@@ -1,0 +1,159 @@
+"""Reading rows of `trading_bots` and writing what was observed of them back.
+
+An observation never overwrites a request that was written meanwhile (`may_write`).
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot_core.models.bot import REQUESTS, BotRow, BotStatus, StoppedBy, may_write, stopped_by
+from bot_core.schema import bots, users
+from bot_core.store.database import Database
+from bot_core.store.events import record_event
+
+_COLUMNS = (
+    bots.c.id,
+    bots.c.user_id,
+    bots.c.status,
+    bots.c.started_at,
+    bots.c.last_heartbeat,
+    bots.c.error_count,
+    bots.c.current_balance,
+    bots.c.total_pnl,
+    bots.c.extra_metadata,
+    bots.c.config,
+    bots.c.description,
+)
+
+
+class BotStore:
+    """Rows in, status out. `actor` names who writes, for `bot_events`."""
+
+    def __init__(self, database: Database, *, actor: str) -> None:
+        self.database = database
+        self.actor = actor
+
+    async def all(self, ids: Iterable[int] | None = None) -> list[BotRow]:
+        """Every row, or those of the ids; in the order of their ids."""
+        query = select(*_COLUMNS).order_by(bots.c.id)
+        if ids is not None:
+            query = query.where(bots.c.id.in_(list(ids)))
+        async with self.database.read() as connection:
+            return [_row(row) for row in await connection.execute(query)]
+
+    async def get(self, bot_id: int) -> BotRow | None:
+        rows = await self.all([bot_id])
+        return rows[0] if rows else None
+
+    async def insert(self, document: Mapping[str, Any], user_id: int, *, description: str | None = None) -> int:
+        """A new bot, `enabled`; returns the id that the database gave it."""
+        name = document.get("description") or document.get("name")
+        values = {
+            "user_id": user_id,
+            "status": BotStatus.ENABLED,
+            "error_count": 0,
+            "config": dict(document),
+            "description": description or (str(name) if name else None),
+            "created_at": datetime.now(UTC),
+        }
+        async with self.database.write() as connection:
+            result = await connection.execute(insert(bots).values(values).returning(bots.c.id))
+            return int(result.scalar_one())
+
+    async def user(self, email: str) -> int:
+        """The id of the user with this address, who is created if absent."""
+        async with self.database.write() as connection:
+            found = await connection.scalar(
+                select(users.c.id).where(func.lower(users.c.email) == email.lower()).order_by(users.c.id).limit(1)
+            )
+            if found is not None:
+                return int(found)
+            values = {"email": email, "role": "trader", "is_active": True, "created_at": datetime.now(UTC)}
+            return int((await connection.execute(insert(users).values(values).returning(users.c.id))).scalar_one())
+
+    async def request(self, bot_id: int, status: BotStatus) -> bool:
+        """Write a request (`enabled`, `disabled`, `starting`, `stopping`, `restarting`); False if there is no row."""
+        async with self.database.write() as connection:
+            row = await _locked(connection, bot_id)
+            if row is None:
+                return False
+            values = {"status": status, "updated_at": datetime.now(UTC)}
+            await connection.execute(update(bots).where(bots.c.id == bot_id).values(values))
+            await self._event(connection, bot_id, "requested", f"{status} was requested", row.status, status)
+            return True
+
+    async def observe(self, bot_id: int, status: BotStatus, *, epoch_check: Any = None) -> bool:
+        """Write `starting` or `running`; False where a request or nothing stands there instead."""
+        async with self.database.write() as connection:
+            if epoch_check is not None:
+                await epoch_check(connection)
+            row = await _locked(connection, bot_id)
+            if row is None or not may_write(row.status, status):
+                return False
+            now = datetime.now(UTC)
+            values: dict[str, Any] = {"status": status, "updated_at": now}
+            metadata = {k: v for k, v in row.extra_metadata.items() if k not in {"stopped_by", "quarantined"}}
+            if status is BotStatus.RUNNING:
+                values |= {"started_at": now, "last_heartbeat": now}
+                metadata = {k: v for k, v in metadata.items() if k not in {"last_error", "last_error_time"}}
+            values["extra_metadata"] = metadata
+            await connection.execute(update(bots).where(bots.c.id == bot_id).values(values))
+            if row.status != status:
+                await self._event(connection, bot_id, "status", f"the bot is {status}", row.status, status)
+            return True
+
+    async def stopped(self, bot_id: int, why: StoppedBy | None = None) -> StoppedBy | None:
+        """Write `stopped` and why. The row itself tells a request from a shutdown; None if it is gone."""
+        async with self.database.write() as connection:
+            row = await _locked(connection, bot_id)
+            if row is None:
+                return None
+            reason = why or stopped_by(row)
+            if reason is StoppedBy.SHUTDOWN and row.status in {*REQUESTS, BotStatus.STARTING, BotStatus.ENABLED}:
+                return None  # somebody wrote a request while we were leaving: it stands for the next process
+            metadata = row.extra_metadata | {"stopped_by": reason}
+            values = {"status": BotStatus.STOPPED, "extra_metadata": metadata, "updated_at": datetime.now(UTC)}
+            await connection.execute(update(bots).where(bots.c.id == bot_id).values(values))
+            await self._event(connection, bot_id, "stopped", f"the bot stopped: {reason}", row.status, "stopped")
+            return reason
+
+    async def failed(self, bot_id: int, message: str, *, keep_status: bool = False) -> None:
+        """Write `error`, count it and say why; the same message twice in a row is written and counted once.
+
+        With `keep_status` only the message is written: the bot keeps running on what was last good.
+        """
+        async with self.database.write() as connection:
+            row = await _locked(connection, bot_id)
+            if row is None:
+                return
+            may = not keep_status and may_write(row.status, BotStatus.ERROR)
+            same = row.extra_metadata.get("last_error") == message
+            if same and (not may or row.status == BotStatus.ERROR):
+                return
+            now = datetime.now(UTC)
+            metadata = row.extra_metadata | {"last_error": message, "last_error_time": now.isoformat()}
+            values: dict[str, Any] = {"extra_metadata": metadata, "updated_at": now}
+            values["error_count"] = (row.error_count or 0) + 1
+            if may:
+                values["status"] = BotStatus.ERROR
+            await connection.execute(update(bots).where(bots.c.id == bot_id).values(values))
+            await self._event(connection, bot_id, "error", message, row.status, values.get("status", row.status))
+
+    async def _event(
+        self, connection: AsyncConnection, bot_id: int, kind: str, message: str, old: str, new: str
+    ) -> None:
+        await record_event(connection, bot_id, kind, message, actor=self.actor, old=str(old), new=str(new))
+
+
+async def _locked(connection: AsyncConnection, bot_id: int) -> BotRow | None:
+    result = await connection.execute(select(*_COLUMNS).where(bots.c.id == bot_id).with_for_update())
+    row = result.one_or_none()
+    return None if row is None else _row(row)
+
+
+def _row(row: Row[Any]) -> BotRow:
+    return BotRow.model_validate(dict(row._mapping))  # noqa: SLF001  # the documented way to a mapping

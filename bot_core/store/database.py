@@ -1,0 +1,151 @@
+"""One door to the database: an async engine, short transactions, errors by consequence.
+
+It knows PostgreSQL from SQLite and nothing of bots. Every transaction is bounded in time, so that a server
+that went away is noticed and named instead of being waited for.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Interval, bindparam, event, func, literal
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from bot_core.models.errors import DatabaseUnavailableError, FatalError, SchemaMissingError
+from bot_core.schema.types import AwareUTC
+
+DEFAULT_URL = "sqlite:///tradingbot.db"
+TRANSACTION_SECONDS = 15.0
+#: SQLSTATE classes after which the same work may succeed: connection, resources, operator intervention,
+#: serialization and deadlock.
+_PASSING = ("08", "53", "57", "40", "55")
+_UNDEFINED_TABLE = "42P01"
+
+
+def parse_url(text: str) -> URL:
+    """Read a SQLAlchemy URL; PostgreSQL URLs of any spelling use psycopg."""
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        # SQLAlchemy's own message repeats the text, which may hold a password.
+        raise FatalError(
+            "DATABASE_URL is no SQLAlchemy URL; allowed: sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
+        ) from error.__cause__
+    match url.get_backend_name():
+        case "sqlite":
+            return url.set(drivername="sqlite")
+        case "postgresql" | "postgres":
+            return url.set(drivername="postgresql+psycopg")
+        case other:
+            raise FatalError(f"DATABASE_URL names {other!r}; allowed: sqlite, postgresql+psycopg")
+
+
+class Database:
+    """An engine and the two ways to use it: `read()` and `write()`, each one transaction."""
+
+    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+        self.url = parse_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.engine = self._sqlite_engine() if self.is_sqlite else self._postgres_engine(pool_size)
+
+    @property
+    def safe_url(self) -> str:
+        """The URL without its password."""
+        return self.url.render_as_string(hide_password=True)
+
+    def _sqlite_engine(self) -> AsyncEngine:
+        engine = create_async_engine(self.url.set(drivername="sqlite+aiosqlite"), connect_args={"timeout": 10})
+        event.listen(engine.sync_engine, "connect", prepare_sqlite)
+        event.listen(engine.sync_engine, "begin", begin_immediate)
+        return engine
+
+    def _postgres_engine(self, pool_size: int) -> AsyncEngine:
+        return create_async_engine(
+            self.url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=TRANSACTION_SECONDS,
+            pool_recycle=1800,
+            connect_args=postgres_connect_args(),
+        )
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction: committed at the end of the block, rolled back on any error.
+
+        Raises DatabaseUnavailableError when the server did not answer; whether the commit took place is then
+        unknown, and only reading the tables again tells.
+        """
+        try:
+            async with asyncio.timeout(TRANSACTION_SECONDS), self.engine.begin() as connection:
+                yield connection
+        except (DBAPIError, PoolTimeoutError, TimeoutError, OSError) as error:
+            raise _translated(error, self.safe_url) from error
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction for reading. The same errors as `write`."""
+        async with self.write() as connection:
+            yield connection
+
+    def now(self) -> ColumnElement[Any]:
+        """The database's clock, so that holders on several machines compare one clock."""
+        if self.is_sqlite:
+            return literal(datetime.now(UTC), AwareUTC())
+        return func.clock_timestamp()
+
+    def after(self, seconds: float) -> ColumnElement[Any]:
+        """The database's clock plus some seconds."""
+        if self.is_sqlite:
+            return literal(datetime.now(UTC) + timedelta(seconds=seconds), AwareUTC())
+        return func.clock_timestamp() + bindparam(None, timedelta(seconds=seconds), Interval())
+
+    async def aclose(self) -> None:
+        await self.engine.dispose()
+
+
+def postgres_connect_args() -> dict[str, Any]:
+    """Settings of libpq: UTC sessions, and a dead server is noticed within about ten seconds."""
+    return {
+        "connect_timeout": 5,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,
+        "application_name": "tradingbot",
+        "options": "-c timezone=UTC -c statement_timeout=12s -c idle_in_transaction_session_timeout=30s",
+    }
+
+
+def prepare_sqlite(connection: Any, _record: Any) -> None:
+    """Foreign keys, a write-ahead log that survives kill -9, and transactions that we begin ourselves."""
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=10000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def begin_immediate(connection: Any) -> None:
+    """Take SQLite's write lock at once: a lock taken half-way through could not be waited for."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _translated(error: Exception, where: str) -> Exception:
+    if not isinstance(error, DBAPIError):
+        return DatabaseUnavailableError(
+            f"{where} did not answer in {TRANSACTION_SECONDS:.0f} s: {type(error).__name__}"
+        )
+    state = getattr(error.orig, "sqlstate", None)
+    text = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+    if state == _UNDEFINED_TABLE or "no such table" in text:
+        return SchemaMissingError(f"{where}: {text}; run `tradingbot db upgrade` first")
+    passing = error.connection_invalidated or (state or "").startswith(_PASSING)
+    if passing or (isinstance(error, OperationalError) and state is None):
+        return DatabaseUnavailableError(f"{where}: {text}")
+    return error

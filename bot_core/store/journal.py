@@ -1,0 +1,63 @@
+"""The order journal. An order is written here, with its id, before it is sent; states only move forward."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot_core.schema import orders
+
+
+class OrderState(StrEnum):
+    INTENDED = "intended"
+    SUBMITTED = "submitted"
+    UNKNOWN = "unknown"
+    OPEN = "open"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    REJECTED = "rejected"
+
+
+#: States in which the venue may still do something with the order.
+WORKING = (OrderState.INTENDED, OrderState.SUBMITTED, OrderState.UNKNOWN, OrderState.OPEN)
+_FROM = {
+    OrderState.SUBMITTED: (OrderState.INTENDED,),
+    OrderState.UNKNOWN: (OrderState.INTENDED, OrderState.SUBMITTED),
+    OrderState.OPEN: (OrderState.INTENDED, OrderState.SUBMITTED, OrderState.UNKNOWN),
+    OrderState.FILLED: WORKING,
+    OrderState.CANCELED: WORKING,
+    OrderState.REJECTED: WORKING,
+}
+
+
+async def write_intent(connection: AsyncConnection, values: dict[str, Any]) -> bool:
+    """Journal an order as `intended`. False when this client order id is there already: it is the same intent."""
+    known = select(orders.c.id).where(orders.c.client_order_id == values["client_order_id"])
+    if await connection.scalar(known) is not None:
+        return False
+    now = datetime.now(UTC)
+    await connection.execute(insert(orders).values(state=OrderState.INTENDED, created_at=now, updated_at=now, **values))
+    return True
+
+
+async def move(connection: AsyncConnection, client_order_id: str, state: OrderState, **values: Any) -> bool:
+    """Move an order to a state that may follow its present one; False (and no change) where it may not."""
+    result = await connection.execute(
+        update(orders)
+        .where(orders.c.client_order_id == client_order_id, orders.c.state.in_(_FROM[state]))
+        .values(state=state, updated_at=datetime.now(UTC), **values)
+    )
+    return result.rowcount == 1
+
+
+async def working_orders(connection: AsyncConnection, bot_id: int) -> list[dict[str, Any]]:
+    """The orders of a bot that the venue may still act on, oldest first."""
+    query = select(orders).where(orders.c.bot_id == bot_id, orders.c.state.in_(WORKING)).order_by(orders.c.id)
+    return [dict(row) for row in (await connection.execute(query)).mappings()]
+
+
+def filled_values(quantity: Decimal, price: Decimal, commission: Decimal) -> dict[str, Any]:
+    return {"filled_quantity": quantity, "filled_price": price, "commission": commission}

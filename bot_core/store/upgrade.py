@@ -1,0 +1,108 @@
+"""`tradingbot db upgrade`: bring a database up to date, twice or by two processes at once.
+
+An empty database gets every table. An existing one gets our own tables and the NOTIFY trigger, nothing else.
+Synchronous: it runs before anything else does.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.sql.schema import SchemaItem
+
+from bot_core.models.errors import DatabaseUnavailableError
+from bot_core.store.database import begin_immediate, parse_url, postgres_connect_args, prepare_sqlite
+
+#: Not `alembic_version`: the existing platform's own migrations keep theirs in the same schema.
+VERSION_TABLE = "bot_schema_version"
+_LOCK = 0x7472_6164  # any constant does; every upgrade of this project takes the same one
+
+_TRIGGER = """
+CREATE OR REPLACE FUNCTION tradingbot_notify() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_notify('trading_bots', (CASE WHEN TG_OP = 'DELETE' THEN OLD.id ELSE NEW.id END)::text);
+  RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER tradingbot_notify_rows AFTER INSERT OR DELETE ON trading_bots
+  FOR EACH ROW EXECUTE FUNCTION tradingbot_notify();
+CREATE OR REPLACE TRIGGER tradingbot_notify_changes AFTER UPDATE ON trading_bots
+  FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status OR OLD.user_id IS DISTINCT FROM NEW.user_id
+    OR OLD.config::text IS DISTINCT FROM NEW.config::text) EXECUTE FUNCTION tradingbot_notify();
+"""
+
+
+@dataclass(frozen=True)
+class Upgraded:
+    """What `upgrade` did: revisions before and after, and why there is no trigger if there is none."""
+
+    before: str | None
+    after: str | None
+    trigger_problem: str | None = None
+
+
+def upgrade(url: str) -> Upgraded:
+    """Run all migrations in one transaction under a lock.
+
+    Raises DatabaseUnavailableError when the server does not answer.
+    """
+    try:
+        with connected(url) as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            before = revision(connection)
+            config = alembic_config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            return Upgraded(before, revision(connection), _ensure_trigger(connection))
+    except OperationalError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        raise DatabaseUnavailableError(f"{parse_url(url).render_as_string(hide_password=True)}: {reason}") from error
+
+
+def alembic_config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "bot_core:migrations")
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Connection]:
+    """One synchronous transaction on the database."""
+    parsed = parse_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(parsed, connect_args={"timeout": 30})
+        event.listen(engine, "connect", prepare_sqlite)
+        event.listen(engine, "begin", begin_immediate)
+    else:
+        engine = create_engine(parsed, connect_args=postgres_connect_args())
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def ours(item: SchemaItem, name: str | None, kind: str, reflected: bool, other: SchemaItem | None) -> bool:  # noqa: ARG001, FBT001
+    """Whether `alembic check` compares an object: what only the database has is another program's."""
+    return not (reflected and other is None)
+
+
+def _ensure_trigger(connection: Connection) -> str | None:
+    if connection.dialect.name != "postgresql":
+        return None
+    try:
+        with connection.begin_nested():
+            connection.execute(text(_TRIGGER))
+    except DBAPIError as error:
+        return str(error.orig).strip().splitlines()[0]
+    return None

@@ -1,0 +1,77 @@
+"""What is asked of a broker and what comes back. An intent is the decision; a fill is a fact."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import assert_never
+
+from bot_runtime.domain.bar import epoch_ms
+
+CLIENT_ORDER_ID_LENGTH = 36
+
+
+class Side(StrEnum):
+    """The direction of an order."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+class Purpose(StrEnum):
+    """What an order is for."""
+
+    ENTRY = "entry"
+    EXIT = "exit"
+    PROTECTIVE = "protective"
+
+
+class OrderType(StrEnum):
+    """How an order is priced."""
+
+    MARKET = "market"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderIntent:
+    """An order as decided on the close of the bar at `signal_time`, whose close is `signal_price`."""
+
+    client_order_id: str
+    purpose: Purpose
+    side: Side
+    type: OrderType
+    quantity: Decimal
+    signal_time: datetime
+    signal_price: Decimal
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """An executed order: `time` is that of the bar in which it filled, `commission` is in quote currency."""
+
+    client_order_id: str
+    time: datetime
+    price: Decimal
+    quantity: Decimal
+    commission: Decimal
+
+
+def client_order_id(bot_id: int, purpose: Purpose, signal_time: datetime) -> str:
+    """Name an order by what it is for, so that the same decision, taken again after a crash, has the same name."""
+    name = f"tb{bot_id}-{_code(purpose)}-{epoch_ms(signal_time)}"
+    if len(name) > CLIENT_ORDER_ID_LENGTH:
+        raise ValueError(f"client order id {name!r} has {len(name)} characters; {CLIENT_ORDER_ID_LENGTH} are allowed")
+    return name
+
+
+def _code(purpose: Purpose) -> str:
+    match purpose:
+        case Purpose.ENTRY:
+            return "en"
+        case Purpose.EXIT:
+            return "ex"
+        case Purpose.PROTECTIVE:
+            return "pr"
+        case _:
+            assert_never(purpose)

@@ -1,0 +1,55 @@
+"""A closed trade: two fills and what they earned."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from bot_runtime.domain.order import Fill
+from bot_runtime.domain.position import Direction, Position
+
+_PERCENT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """Exact amounts in quote currency; `commission` is that of both fills. Times are those of the bars that filled."""
+
+    direction: Direction
+    size: Decimal
+    signal_time: datetime
+    entry_time: datetime
+    entry_price: Decimal
+    entry_reason: str
+    exit_time: datetime
+    exit_price: Decimal
+    exit_reason: str
+    commission: Decimal
+
+    @property
+    def gross_pnl(self) -> Decimal:
+        return (self.exit_price - self.entry_price) * self.size
+
+    @property
+    def net_pnl(self) -> Decimal:
+        return self.gross_pnl - self.commission
+
+    @property
+    def pnl_percentage(self) -> Decimal:
+        """Gross profit in per cent of the entry price."""
+        return (self.exit_price - self.entry_price) / self.entry_price * _PERCENT
+
+
+def close_trade(position: Position, fill: Fill, reason: str) -> Trade:
+    """The trade that a position becomes when `fill` closes all of it."""
+    return Trade(
+        direction=position.direction,
+        size=position.quantity,
+        signal_time=position.signal_time,
+        entry_time=position.entry_time,
+        entry_price=position.entry_price,
+        entry_reason=position.entry_reason,
+        exit_time=fill.time,
+        exit_price=fill.price,
+        exit_reason=reason,
+        commission=position.entry_commission + fill.commission,
+    )
