@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from bot_core.models.problem import Notice, Problem
+from bot_core.models.problem import Notice, Problem, shown
 from bot_core.models.rule import RuleConfig, parse_rule
 from bot_core.models.rule_parameters import RuleKind
 
@@ -91,7 +91,7 @@ def _parameters(document: Any, path: str, problems: list[Problem]) -> Mapping[st
 def _note_type(document: Mapping[str, Any], path: str, notices: list[Notice]) -> None:
     kind = document.get("type")
     if kind != CUSTOM_STRATEGY:
-        what = "is missing" if kind is None else f"{kind!r} is not a known strategy"
+        what = "is missing" if kind is None else f"{shown(path, kind)} is not a known strategy"
         notices.append(Notice(f"{path}.type", f"{what}; falls back to {CUSTOM_STRATEGY}"))
     others = [key for key in document if key not in {"type", "parameters"}]
     notices += [Notice(f"{path}.{key}", "is not known here; kept, not read") for key in others]

@@ -3,14 +3,14 @@
 from sqlalchemy import Column, ForeignKey, Integer, String, Table
 
 from bot_core.schema.base import metadata
-from bot_core.schema.types import AwareUTC, Json, Money
+from bot_core.schema.types import AwareUTC, Json
 
 state = Table(
     "bot_state",
     metadata,
     Column("bot_id", Integer, ForeignKey("trading_bots.id", ondelete="CASCADE"), primary_key=True),
     Column("cursor", AwareUTC(), comment="open time of the last bar that was processed"),
-    Column("cash", Money(28, 8), comment="free cash, quote currency"),
+    Column("account", Json, comment="cash, realized P&L and position, exact: decimals as text"),
     Column("rule_state", Json),
     Column("config", Json, comment="the last document that was valid and ran"),
     Column("config_hash", String(64)),

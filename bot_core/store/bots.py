@@ -155,5 +155,5 @@ async def _locked(connection: AsyncConnection, bot_id: int) -> BotRow | None:
     return None if row is None else _row(row)
 
 
-def _row(row: Row[Any]) -> BotRow:
+def _row(row: Row[*tuple[Any, ...]]) -> BotRow:
     return BotRow.model_validate(dict(row._mapping))  # noqa: SLF001  # the documented way to a mapping

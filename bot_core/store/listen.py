@@ -62,7 +62,8 @@ class Listener:
 
 def backoff_seconds(failures: int, *, first: float = 0.5, most: float = 30.0) -> float:
     """Exponential back-off with full jitter above half: 0.5, 1, 2 … 30 s, times 0.5 to 1."""
-    return min(most, first * 2 ** min(max(failures - 1, 0), 16)) * random.uniform(0.5, 1.0)  # noqa: S311
+    growth: float = 2.0 ** min(max(failures - 1, 0), 16)
+    return min(most, first * growth) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 def _first_line(error: BaseException) -> str:

@@ -14,6 +14,9 @@ import numpy.typing as npt
 Floats: TypeAlias = npt.NDArray[np.float64]
 Integers: TypeAlias = npt.NDArray[np.int64]
 
+# Periods until a seed weighs less than 1e-16 in Wilder's average: (1 - 1/n) ** (37 n) < e ** -37.
+WILDER_WARMUP = 37
+
 
 class Columns(Protocol):
     """Bars, oldest first, one array per field; `time` in epoch milliseconds."""

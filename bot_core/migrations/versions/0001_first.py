@@ -192,7 +192,7 @@ def upgrade() -> None:
         "bot_state",
         sa.Column("bot_id", sa.Integer(), nullable=False),
         sa.Column("cursor", AwareUTC(), nullable=True, comment="open time of the last bar that was processed"),
-        sa.Column("cash", Money(28, 8), nullable=True, comment="free cash, quote currency"),
+        sa.Column("account", Json, nullable=True, comment="cash, realized P&L and position, exact: decimals as text"),
         sa.Column("rule_state", Json, nullable=True),
         sa.Column("config", Json, nullable=True, comment="the last document that was valid and ran"),
         sa.Column("config_hash", sa.String(length=64), nullable=True),

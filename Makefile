@@ -1,0 +1,55 @@
+# Everything that a person types here. `make help` lists it.
+SHELL := bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PYTHONDONTWRITEBYTECODE ?=
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## This list
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
+
+.PHONY: install
+install: $(STAMP) ## Make .venv and install the project with all that its tests need
+
+$(STAMP): pyproject.toml requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; PYTHON=... names one"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: run
+run: install ## Create tradingbot.db, three sample bots if there is none, and serve them
+	@$(BIN)/tradingbot db upgrade
+	@$(BIN)/tradingbot bots sample
+	@exec $(BIN)/tradingbot serve
+
+.PHONY: lint
+lint: install ## ruff, mypy, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: install ## Put every file into the house's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: test
+test: lint ## All tests; those that need a cluster skip loudly without one (REQUIRE_CLUSTER=1 makes that a failure)
+	$(BIN)/python -m pytest
+
+.PHONY: test-fast
+test-fast: install ## Only what needs neither a cluster nor much time
+	$(BIN)/python -m pytest -m "not cluster and not slow"
+
+.PHONY: clean
+clean: ## Remove what building and testing left behind; the database stays
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+include Makefile.demo.mk

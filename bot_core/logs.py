@@ -1,0 +1,74 @@
+"""Structured logs for both sides: JSON for machines, plain lines for people, and never a secret in either.
+
+It configures structlog and the standard library's logging (kopf, SQLAlchemy) to write the same lines.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+_SECRET_KEY = re.compile(r"(api_?key|secret|token|password|passwd|authorization|credential)", re.IGNORECASE)
+_URL_PASSWORD = re.compile(r"(?P<start>[a-z][a-z0-9+.\-]*://[^\s:/@]*):[^\s@/]+@", re.IGNORECASE)
+_ASSIGNED = re.compile(
+    r"(?P<key>\b[\w.\-]*(?:api_?key|secret|token|password)\w*)(?P<sep>[\"']?\s*[=:]\s*)[^\s,;&]+", re.IGNORECASE
+)
+MASK = "***"
+
+
+def masked(text: str) -> str:
+    """The text without passwords in URLs and without values of names that look like secrets."""
+    text = _URL_PASSWORD.sub(rf"\g<start>:{MASK}@", text)
+    return _ASSIGNED.sub(rf"\g<key>\g<sep>{MASK}", text)
+
+
+def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor: every value is looked at, however deep it lies."""
+    for key, value in event.items():
+        event[key] = _clean(key, value)
+    return event
+
+
+def _clean(key: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _clean(str(k), v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(key, item) for item in value]
+    if _SECRET_KEY.search(key) and isinstance(value, (str, bytes)) and value:
+        return MASK
+    return masked(value) if isinstance(value, str) else value
+
+
+def configure_logging(level: str = "INFO", *, json: bool) -> None:
+    """Send all logs of this process to standard error, one line an event, times in UTC."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        mask_secrets,
+    ]
+    renderer: Any = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=False)
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for chatty in ("aiosqlite", "alembic", "asyncio", "aiohttp.access"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))

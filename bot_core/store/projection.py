@@ -1,0 +1,66 @@
+"""What a bot's tables say beyond its row: the open position, and which document it runs. It only reads."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot_core.schema import bots, positions, state
+from bot_core.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPosition:
+    """Quantity in the base currency, price in the quote currency."""
+
+    symbol: str
+    direction: str
+    quantity: Decimal
+    average_price: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """`config_hash` is that of the last document that was valid and ran; None before the first run."""
+
+    position: OpenPosition | None = None
+    config_hash: str | None = None
+
+
+class ProjectionStore:
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    async def figures(self, ids: Iterable[int] | None = None) -> dict[int, Figures]:
+        """Figures of all bots, or of those of the ids; a bot of which nothing is known is absent."""
+        wanted = None if ids is None else list(ids)
+        async with self.database.read() as connection:
+            open_positions = await _open_positions(connection, wanted)
+            hashes = await _config_hashes(connection, wanted)
+        known = open_positions.keys() | hashes.keys()
+        return {bot_id: Figures(open_positions.get(bot_id), hashes.get(bot_id)) for bot_id in known}
+
+    async def any_bot(self) -> bool:
+        """Whether the table of bots holds any row at all."""
+        async with self.database.read() as connection:
+            return await connection.scalar(select(bots.c.id).limit(1)) is not None
+
+
+async def _open_positions(connection: AsyncConnection, ids: list[int] | None) -> dict[int, OpenPosition]:
+    table = positions.c
+    query = select(table.bot_id, table.symbol, table.direction, table.qty_open, table.avg_price)
+    # No constraint keeps a bot to one open position: the newest is shown.
+    query = query.where(table.status == "open", table.qty_open != 0).order_by(table.id)
+    if ids is not None:
+        query = query.where(table.bot_id.in_(ids))
+    rows = await connection.execute(query)
+    return {row.bot_id: OpenPosition(row.symbol, row.direction, row.qty_open, row.avg_price) for row in rows}
+
+
+async def _config_hashes(connection: AsyncConnection, ids: list[int] | None) -> dict[int, str]:
+    query = select(state.c.bot_id, state.c.config_hash).where(state.c.config_hash.is_not(None))
+    if ids is not None:
+        query = query.where(state.c.bot_id.in_(ids))
+    return {row.bot_id: row.config_hash for row in await connection.execute(query)}

@@ -1,0 +1,39 @@
+"""The composition root: settings in, a runner out. The only place where the process's singletons are made."""
+
+from collections.abc import Collection
+
+from bot_core.store.bots import BotStore
+from bot_core.store.database import Database
+from bot_core.store.leases import LeaseStore, process_holder
+from bot_runtime.engine.board import FleetBoard
+from bot_runtime.engine.bot_engine import Rhythm
+from bot_runtime.engine.bot_instance import Surroundings
+from bot_runtime.engine.progress import Progress
+from bot_runtime.settings import Settings
+from bot_runtime.strategy_manager import StrategyManager
+from bot_runtime.trading_runner import TradingRunner
+
+
+def build_runner(
+    settings: Settings, *, ids: Collection[int] | None = None, user_id: int | None = None
+) -> tuple[TradingRunner, FleetBoard]:
+    """A runner of the named bots, or of every row that asks to run. Must be called inside an event loop."""
+    one_bot = ids is not None and len(ids) == 1
+    database = Database(settings.database_url, pool_size=2 if one_bot else 10)
+    holder = process_holder()
+    around = Surroundings(
+        database=database,
+        store=BotStore(database, actor=f"runtime {holder}"),
+        leases=LeaseStore(database, holder, seconds=settings.lease_seconds),
+        fleet=FleetBoard(),
+        progress=Progress(),
+        rhythm=Rhythm(settings.heartbeat_seconds),
+    )
+    manager = StrategyManager(
+        around,
+        ids=ids,
+        user_id=user_id,
+        poll_seconds=settings.poll_seconds,
+        drain_seconds=settings.drain_seconds,
+    )
+    return TradingRunner(settings, around, manager), around.fleet

@@ -1,0 +1,46 @@
+"""`tradingbot`: parse the command line, run one command, turn its outcome into an exit code.
+
+0 done, 1 failed, 2 usage, 3 the database does not answer a one-shot command.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from bot_core.logs import masked
+from bot_core.models.errors import DatabaseUnavailableError, TradingBotError
+from bot_runtime.cli import backtest, bots, db, service, validate
+
+_DATABASE_UNREACHABLE = 3
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tradingbot",
+        description="Run a fleet of trading bots whose only configuration is the rows of a table.",
+        epilog="DATABASE_URL names the database; default: sqlite:///tradingbot.db",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('tradingbot-operator')}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for module in (db, bots, validate, service, backtest):
+        module.add_parser(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    args = build_parser().parse_args(arguments)
+    try:
+        return int(args.run(args))
+    except DatabaseUnavailableError as error:
+        print(f"tradingbot: the database does not answer: {masked(str(error))}", file=sys.stderr)
+        return _DATABASE_UNREACHABLE
+    except TradingBotError as error:
+        print(f"tradingbot: {masked(str(error))}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""What a running bot shows of itself: read by `/status`, the metrics and the terminal, written by the engine only."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from bot_runtime.domain.position import Position
+from bot_runtime.domain.trade import Trade
+
+
+class Phase(StrEnum):
+    WAITING = "waiting"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    ERROR = "error"
+
+
+@dataclass
+class BotBoard:
+    """Facts of one bot. Money in the quote currency, times aware UTC; `bar_time` is on the clock of the bars."""
+
+    bot_id: int
+    name: str
+    symbol: str = ""
+    interval: str = ""
+    strategy: str = ""
+    mode: str = ""
+    phase: Phase = Phase.STARTING
+    message: str = ""
+    balance: Decimal | None = None
+    total_pnl: Decimal | None = None
+    position: Position | None = None
+    bar_time: datetime | None = None
+    last_price: float | None = None
+    heartbeat: datetime | None = None
+    bars: int = 0
+    trades: int = 0
+    orders: dict[str, int] = field(default_factory=dict)
+    errors: int = 0
+    restarts: int = 0
+    epoch: int | None = None
+    config_hash: str = ""
+
+    @property
+    def heartbeat_age(self) -> float | None:
+        return None if self.heartbeat is None else (datetime.now(UTC) - self.heartbeat).total_seconds()
+
+    @property
+    def position_text(self) -> str:
+        held = self.position
+        return "" if held is None else f"{held.direction} {held.quantity.normalize():f} @ {held.entry_price:f}"
+
+    def count_order(self, state: str) -> None:
+        self.orders[state] = self.orders.get(state, 0) + 1
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.bot_id,
+            "name": self.name,
+            "symbol": self.symbol,
+            "interval": self.interval,
+            "strategy": self.strategy,
+            "mode": self.mode,
+            "phase": self.phase,
+            "message": self.message,
+            "balance": _text(self.balance),
+            "total_pnl": _text(self.total_pnl),
+            "position": self.position_text or None,
+            "bar_time": _iso(self.bar_time),
+            "last_heartbeat": _iso(self.heartbeat),
+            "heartbeat_age_seconds": None if self.heartbeat_age is None else round(self.heartbeat_age, 1),
+            "bars": self.bars,
+            "trades": self.trades,
+            "orders": self.orders,
+            "errors": self.errors,
+            "restarts": self.restarts,
+            "lease_epoch": self.epoch,
+            "config_hash": self.config_hash,
+        }
+
+
+@dataclass(frozen=True)
+class TradeLine:
+    """A fill as people read it."""
+
+    at: datetime
+    bot_id: int
+    symbol: str
+    text: str
+
+
+class FleetBoard:
+    """The boards of all bots of this process and the newest trades of any of them."""
+
+    def __init__(self, newest: int = 100) -> None:
+        self.bots: dict[int, BotBoard] = {}
+        self.trades: deque[TradeLine] = deque(maxlen=newest)
+
+    def board(self, bot_id: int, name: str) -> BotBoard:
+        return self.bots.setdefault(bot_id, BotBoard(bot_id, name))
+
+    def opened(self, board: BotBoard, position: Position) -> None:
+        text = f"BUY  {position.quantity.normalize():f} @ {position.entry_price:f}  {position.entry_reason}"
+        self.trades.append(TradeLine(position.entry_time, board.bot_id, board.symbol, text))
+
+    def closed(self, board: BotBoard, trade: Trade) -> None:
+        text = f"SELL {trade.size.normalize():f} @ {trade.exit_price:f}  {trade.exit_reason}  net {trade.net_pnl:+.8f}"
+        self.trades.append(TradeLine(trade.exit_time, board.bot_id, board.symbol, text))
+
+
+def _text(amount: Decimal | None) -> str | None:
+    return None if amount is None else f"{amount:f}"
+
+
+def _iso(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,75 @@
+"""The account that a bot goes on with: what it saved, or what the old platform left, or its opening cash.
+
+It writes only marks on trades that an older program left open; it never closes one silently.
+"""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import structlog
+
+from bot_core.models.bot import BotRow
+from bot_core.models.config import BotConfig
+from bot_core.models.errors import InvalidBotError
+from bot_runtime.domain.account import Account
+from bot_runtime.domain.money import round_money
+from bot_runtime.domain.position import Direction, Position
+from bot_runtime.persistence.ledger import Ledger, Saved
+
+_log = structlog.get_logger(__name__)
+
+
+async def resume_account(ledger: Ledger, saved: Saved, row: BotRow, config: BotConfig) -> Account:
+    """Raise InvalidBotError when the saved position and the trades table contradict each other."""
+    mine = [trade for trade in saved.open_trades if trade["symbol"] == config.symbol]
+    if saved.snapshot is None:
+        return await _adopted(ledger, saved, row, config, mine)
+    account = saved.snapshot.account
+    if account.position is not None and not mine:
+        raise InvalidBotError(
+            f"bot_state holds a position ({account.position.quantity} {config.symbol} since "
+            f"{account.position.entry_time}), but trading_trades has no open trade for it; "
+            "allowed: reopen that trade, or delete the bot's row of bot_state to begin flat"
+        )
+    if account.position is None and any("superseded_by_trade" not in (t["extra_metadata"] or {}) for t in mine):
+        ids = ", ".join(str(trade["id"]) for trade in mine)
+        raise InvalidBotError(
+            f"trading_trades has open trades ({ids}) that the bot does not hold; "
+            "allowed: close them, or delete the bot's row of bot_state to adopt the newest"
+        )
+    return account
+
+
+async def _adopted(ledger: Ledger, saved: Saved, row: BotRow, config: BotConfig, mine: list[dict[str, Any]]) -> Account:
+    opening = row.current_balance if row.current_balance is not None else config.broker.cash
+    account = Account(cash=round_money(opening), realized_pnl=round_money(saved.realized_pnl))
+    if not mine:
+        return account
+    *older, newest = mine
+    account.position = _position(newest)
+    account.cash = round_money(opening - account.position.quantity * account.position.entry_price)
+    if older:
+        await ledger.supersede([trade["id"] for trade in older], newest["id"])
+    text = f"adopted open trade {newest['id']}; {len(older)} older open ones were marked superseded"
+    _log.warning("trade_adopted", trade_id=newest["id"], superseded=[trade["id"] for trade in older])
+    await ledger.note("adopted", text, new={"trade": newest["id"], "superseded": [trade["id"] for trade in older]})
+    return account
+
+
+def _position(trade: dict[str, Any]) -> Position:
+    entered = trade["entry_time"] or datetime.now(UTC)
+    if not trade["size"] or not trade["entry_price"]:
+        raise InvalidBotError(
+            f"open trade {trade['id']} has size {trade['size']} and entry_price {trade['entry_price']}; "
+            "allowed: both above 0"
+        )
+    return Position(
+        direction=Direction.LONG,
+        quantity=trade["size"],
+        entry_price=trade["entry_price"],
+        entry_time=entered,
+        signal_time=entered,
+        entry_commission=trade["commission"] or Decimal(0),
+        entry_reason=trade["entry_logic_name"],
+    )

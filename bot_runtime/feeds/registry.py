@@ -1,0 +1,33 @@
+"""Feeds by the name that `data.data_source` gives. Reads the environment for the folder of data files."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bot_core.models.errors import InvalidBotError
+from bot_runtime.feeds.base import Feed, Sleeper
+from bot_runtime.feeds.csv_file import CsvFeed
+from bot_runtime.feeds.generated import GeneratedFeed
+
+DATA_DIR_VARIABLE = "TRADINGBOT_DATA_DIR"
+SOURCES = ("file", "generated")
+
+
+def build_feed(
+    data: Mapping[str, Any], symbol: str, *, sleep: Sleeper = asyncio.sleep, data_dir: Path | None = None
+) -> Feed:
+    """Build the feed that a `data` section asks for. Raise InvalidBotError for one that can't be.
+
+    Relative file paths are below `data_dir`, which is TRADINGBOT_DATA_DIR, or the current folder, when not given.
+    """
+    source = str(data.get("data_source", "")).lower()
+    match source:
+        case "file":
+            folder = data_dir if data_dir is not None else Path(os.environ.get(DATA_DIR_VARIABLE, ""))
+            return CsvFeed(data, data_dir=folder, sleep=sleep)
+        case "generated":
+            return GeneratedFeed(data, symbol, sleep=sleep)
+        case _:
+            raise InvalidBotError(f"data.data_source: {source!r} has no feed; available: {', '.join(SOURCES)}")

@@ -1,0 +1,289 @@
+"""One bot's books. Every method that writes is one transaction, and each begins by checking the lease's epoch.
+
+Fill, trade, position, balance, journal, cursor and queued notification commit together or not at all. It decides
+nothing: what to write comes from the engine.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot_core.models.bot import BotRow
+from bot_core.models.config import BotConfig
+from bot_core.schema import bots, messages, positions, trades
+from bot_core.schema import state as state_table
+from bot_core.store.database import Database
+from bot_core.store.events import record_event
+from bot_core.store.journal import OrderState, filled_values, move, working_orders, write_intent
+from bot_core.store.leases import Lease, LeaseStore
+from bot_runtime.domain.order import Fill, OrderIntent, OrderType, Purpose, Side
+from bot_runtime.domain.position import Position
+from bot_runtime.domain.trade import Trade
+from bot_runtime.persistence.messages import closed_message, opened_message
+from bot_runtime.persistence.snapshot import Snapshot, dump_account, load_account
+
+
+@dataclass(frozen=True)
+class WorkingOrder:
+    """An order of the journal that the venue may still act on."""
+
+    intent: OrderIntent
+    state: OrderState
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What the tables know of a bot: None where it never ran here."""
+
+    snapshot: Snapshot | None
+    working: tuple[WorkingOrder, ...]
+    open_trades: tuple[dict[str, Any], ...]
+    realized_pnl: Decimal
+
+
+class Ledger:
+    """Reads and writes for one bot under one lease."""
+
+    def __init__(self, database: Database, leases: LeaseStore, lease: Lease, row: BotRow, config: BotConfig) -> None:
+        self.database = database
+        self.leases = leases
+        self.lease = lease
+        self.row = row
+        self.config = config
+
+    async def load(self) -> Saved:
+        """Everything that a bot needs in order to go on, read in one transaction."""
+        mine = trades.c.bot_id == self.row.id
+        async with self.database.read() as connection:
+            found = (
+                await connection.execute(select(state_table).where(state_table.c.bot_id == self.row.id))
+            ).one_or_none()
+            working = await working_orders(connection, self.row.id)
+            open_rows = await connection.execute(
+                select(trades).where(mine, trades.c.status == "open").order_by(trades.c.entry_time, trades.c.id)
+            )
+            closed = await connection.execute(select(trades.c.net_pnl).where(mine, trades.c.status == "closed"))
+            return Saved(
+                snapshot=None if found is None or found.account is None else _snapshot(found),
+                working=tuple(_working(order) for order in working),
+                open_trades=tuple(dict(row) for row in open_rows.mappings()),
+                realized_pnl=sum((value or Decimal(0) for (value,) in closed), Decimal(0)),
+            )
+
+    async def begin(self, snapshot: Snapshot, document: Any, document_hash: str) -> None:
+        """Note the configuration as the last good one, and the balance that the bot begins with."""
+        async with self.database.write() as connection:
+            await self.lease.check(connection)
+            await self._save(connection, snapshot, config=document, config_hash=document_hash)
+            await self._write_balance(connection, snapshot)
+
+    async def intend(self, intent: OrderIntent, snapshot: Snapshot) -> bool:
+        """Journal an order before it is sent. False when this very order is in the journal already."""
+        async with self.database.write() as connection:
+            await self.lease.check(connection)
+            new = await write_intent(connection, self._order_values(intent))
+            await self._save(connection, snapshot)
+            return new
+
+    async def mark(self, client_order_id: str, state: OrderState, **values: Any) -> bool:
+        """Move an order in the journal; False where its present state does not allow it."""
+        async with self.database.write() as connection:
+            await self.lease.check(connection)
+            return await move(connection, client_order_id, state, **values)
+
+    async def opened(self, intent: OrderIntent, fill: Fill, position: Position, snapshot: Snapshot) -> bool:
+        """Book the fill of an entry. False, with nothing written, when it was booked before."""
+        async with self.database.write() as connection:
+            if not await self._book(connection, fill):
+                return False
+            position_id = await self._insert_position(connection, position)
+            await self._insert_trade(connection, intent, position, position_id)
+            await self._finish(connection, snapshot, opened_message(self.row, self.config, position), intent)
+            return True
+
+    async def closed(self, intent: OrderIntent, fill: Fill, trade: Trade, snapshot: Snapshot) -> bool:
+        """Book the fill of an exit. False, with nothing written, when it was booked before."""
+        async with self.database.write() as connection:
+            if not await self._book(connection, fill):
+                return False
+            position_id = await self._close_trade(connection, intent, trade)
+            await self._close_position(connection, position_id, trade)
+            await self._finish(connection, snapshot, closed_message(self.row, self.config, trade), intent)
+            return True
+
+    async def beat(self, snapshot: Snapshot | None) -> None:
+        """Renew the lease, say that the bot lives, and move the cursor if there is something new."""
+        async with self.database.write() as connection:
+            deadline = await self.leases.renew(self.lease, connection)
+            now = datetime.now(UTC)
+            await connection.execute(update(bots).where(bots.c.id == self.row.id).values(last_heartbeat=now))
+            if snapshot is not None:
+                await self._save(connection, snapshot)
+        self.lease.deadline = deadline
+
+    async def note(self, kind: str, message: str, *, new: Any = None, correlation_id: str | None = None) -> None:
+        """Append to `bot_events`."""
+        async with self.database.write() as connection:
+            await record_event(
+                connection, self.row.id, kind, message, actor="runtime", new=new, correlation_id=correlation_id
+            )
+
+    async def supersede(self, trade_ids: list[int], by: int) -> None:
+        """Mark open trades that an older program left behind; they stay open, and say which one was adopted."""
+        async with self.database.write() as connection:
+            await self.lease.check(connection)
+            query = select(trades.c.id, trades.c.extra_metadata).where(trades.c.id.in_(trade_ids))
+            for trade_id, extra in (await connection.execute(query)).all():
+                values = {"extra_metadata": (extra or {}) | {"superseded_by_trade": by}}
+                await connection.execute(update(trades).where(trades.c.id == trade_id).values(values))
+
+    async def _book(self, connection: AsyncConnection, fill: Fill) -> bool:
+        await self.lease.check(connection)
+        values = filled_values(fill.quantity, fill.price, fill.commission)
+        return await move(connection, fill.client_order_id, OrderState.FILLED, **values)
+
+    async def _finish(
+        self, connection: AsyncConnection, snapshot: Snapshot, message: dict[str, Any] | None, intent: OrderIntent
+    ) -> None:
+        await self._save(connection, snapshot)
+        await self._write_balance(connection, snapshot)
+        if message is not None:
+            message["metadata"]["correlation_id"] = intent.client_order_id
+            await connection.execute(insert(messages).values(message))
+
+    async def _insert_position(self, connection: AsyncConnection, position: Position) -> int:
+        values = {
+            "bot_id": self.row.id,
+            "trade_type": self.config.broker.trading_mode,
+            "symbol": self.config.symbol,
+            "direction": str(position.direction),
+            "opened_at": position.entry_time,
+            "qty_open": position.quantity,
+            "avg_price": position.entry_price,
+            "realized_pnl": Decimal(0),
+            "status": "open",
+        }
+        result = await connection.execute(insert(positions).values(values).returning(positions.c.id))
+        return int(result.scalar_one())
+
+    async def _insert_trade(
+        self, connection: AsyncConnection, intent: OrderIntent, position: Position, position_id: int
+    ) -> None:
+        logic = self.config.strategy
+        values = {
+            "bot_id": self.row.id,
+            "trade_type": self.config.broker.trading_mode,
+            "strategy_name": logic.type,
+            "entry_logic_name": logic.entry.name,
+            "exit_logic_name": logic.exit.name,
+            "symbol": self.config.symbol,
+            "interval": self.config.data.interval,
+            "entry_time": position.entry_time,
+            "buy_order_created": position.signal_time,
+            "buy_order_closed": position.entry_time,
+            "entry_price": position.entry_price,
+            "entry_value": position.entry_price * position.quantity,
+            "size": position.quantity,
+            "direction": str(position.direction),
+            "commission": position.entry_commission,
+            "status": "open",
+            "extra_metadata": self._trade_metadata(intent) | {"entry_reason": position.entry_reason},
+            "created_at": datetime.now(UTC),
+            "position_id": position_id,
+        }
+        await connection.execute(insert(trades).values(values))
+
+    async def _close_trade(self, connection: AsyncConnection, intent: OrderIntent, trade: Trade) -> int | None:
+        query = select(trades.c.id, trades.c.position_id, trades.c.extra_metadata)
+        mine = (trades.c.bot_id == self.row.id) & (trades.c.status == "open") & (trades.c.symbol == self.config.symbol)
+        found = (await connection.execute(query.where(mine).order_by(trades.c.id.desc()).limit(1))).one()
+        values = {
+            "exit_time": trade.exit_time,
+            "sell_order_created": intent.signal_time,
+            "sell_order_closed": trade.exit_time,
+            "exit_price": trade.exit_price,
+            "exit_value": trade.exit_price * trade.size,
+            "commission": trade.commission,
+            "gross_pnl": trade.gross_pnl,
+            "net_pnl": trade.net_pnl,
+            "pnl_percentage": trade.pnl_percentage,
+            "exit_reason": trade.exit_reason[:100],
+            "status": "closed",
+            "extra_metadata": (found.extra_metadata or {}) | {"exit_order_id": intent.client_order_id},
+            "updated_at": datetime.now(UTC),
+        }
+        await connection.execute(update(trades).where(trades.c.id == found.id).values(values))
+        return found.position_id  # type: ignore[no-any-return]  # a row's column has no static type
+
+    async def _close_position(self, connection: AsyncConnection, position_id: int | None, trade: Trade) -> None:
+        if position_id is None:
+            return  # an adopted trade of the old platform, which kept no positions
+        values = {
+            "qty_open": Decimal(0),
+            "avg_price": None,
+            "realized_pnl": trade.gross_pnl,
+            "status": "closed",
+            "closed_at": trade.exit_time,
+        }
+        await connection.execute(update(positions).where(positions.c.id == position_id).values(values))
+
+    async def _write_balance(self, connection: AsyncConnection, snapshot: Snapshot) -> None:
+        values = {"current_balance": snapshot.balance, "total_pnl": snapshot.account.realized_pnl}
+        await connection.execute(update(bots).where(bots.c.id == self.row.id).values(values))
+
+    async def _save(self, connection: AsyncConnection, snapshot: Snapshot, **more: Any) -> None:
+        values = {
+            "cursor": snapshot.cursor,
+            "rule_state": snapshot.rule_state,
+            "account": dump_account(snapshot.account),
+            "updated_at": datetime.now(UTC),
+            **more,
+        }
+        result = await connection.execute(update(state_table).where(state_table.c.bot_id == self.row.id).values(values))
+        if result.rowcount == 0:
+            await connection.execute(insert(state_table).values(bot_id=self.row.id, **values))
+
+    def _order_values(self, intent: OrderIntent) -> dict[str, Any]:
+        return {
+            "bot_id": self.row.id,
+            "client_order_id": intent.client_order_id,
+            "epoch": self.lease.epoch,
+            "purpose": str(intent.purpose),
+            "side": str(intent.side),
+            "type": str(intent.type),
+            "symbol": self.config.symbol,
+            "quantity": intent.quantity,
+            "price": intent.signal_price,
+            "bar_time": intent.signal_time,
+            "reason": intent.reason[:100],
+            "correlation_id": intent.client_order_id,
+        }
+
+    def _trade_metadata(self, intent: OrderIntent) -> dict[str, Any]:
+        return {
+            "order_id": intent.client_order_id,
+            "paper_trading": self.config.broker.trading_mode == "paper",
+            "signal_time": intent.signal_time.isoformat(),
+        }
+
+
+def _snapshot(row: Any) -> Snapshot:
+    return Snapshot(cursor=row.cursor, rule_state=row.rule_state or {}, account=load_account(row.account))
+
+
+def _working(order: dict[str, Any]) -> WorkingOrder:
+    intent = OrderIntent(
+        client_order_id=order["client_order_id"],
+        purpose=Purpose(order["purpose"]),
+        side=Side(order["side"]),
+        type=OrderType(order["type"]),
+        quantity=order["quantity"],
+        signal_time=order["bar_time"],
+        signal_price=order["price"],
+        reason=order["reason"],
+    )
+    return WorkingOrder(intent, OrderState(order["state"]))

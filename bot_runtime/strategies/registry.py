@@ -1,0 +1,55 @@
+"""Rules and strategies by the names that documents use. The one place where a configuration becomes objects."""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import TypeVar, assert_never
+
+from bot_core.models.errors import InvalidBotError
+from bot_core.models.rule import RuleConfig
+from bot_core.models.strategy import AssetType, StrategyConfig
+from bot_runtime.domain.money import CENT8
+from bot_runtime.domain.sizing import Sizing
+from bot_runtime.entries.base import EntryRule
+from bot_runtime.entries.rsi_bb_volume import RsiBbVolumeEntry
+from bot_runtime.entries.rsi_or_bb import RsiOrBbEntry
+from bot_runtime.exits.atr import AtrExit
+from bot_runtime.exits.base import ExitRule
+from bot_runtime.exits.rsi_bb import RsiBbExit
+from bot_runtime.strategies.base import Strategy
+from bot_runtime.strategies.custom import CustomStrategy
+
+_Rule = TypeVar("_Rule")
+
+ENTRIES: Mapping[str, Callable[[RuleConfig], EntryRule]] = {
+    RsiOrBbEntry.name: RsiOrBbEntry,
+    RsiBbVolumeEntry.name: RsiBbVolumeEntry,
+}
+EXITS: Mapping[str, Callable[[RuleConfig], ExitRule]] = {
+    AtrExit.name: AtrExit,
+    RsiBbExit.name: RsiBbExit,
+}
+
+
+def build_strategy(config: StrategyConfig) -> Strategy:
+    """Build a strategy without state. Raise InvalidBotError for a rule that is not installed."""
+    entry = _named(ENTRIES, config.entry.name, "entry")
+    exit_rule = _named(EXITS, config.exit.name, "exit")
+    return CustomStrategy(entry(config.entry), exit_rule(config.exit))
+
+
+def build_sizing(config: StrategyConfig) -> Sizing:
+    """Build the sizing of a strategy: eight decimals of a coin, whole shares."""
+    match config.asset_type:
+        case AssetType.CRYPTO:
+            step = CENT8
+        case AssetType.STOCK:
+            step = Decimal(1)
+        case _:
+            assert_never(config.asset_type)
+    return Sizing(config.fraction, step)
+
+
+def _named(rules: Mapping[str, Callable[[RuleConfig], _Rule]], name: str, kind: str) -> Callable[[RuleConfig], _Rule]:
+    if name not in rules:
+        raise InvalidBotError(f"{name!r} is not an installed {kind} rule; installed: {', '.join(rules)}")
+    return rules[name]

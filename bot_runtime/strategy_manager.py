@@ -1,0 +1,252 @@
+"""The bots of this process: rows in, running instances out.
+
+One pass reads the rows and makes the process agree with them; start-up, a notification and the poll are the same
+pass. A failed or empty read stops nothing. It opens no socket and knows nothing of the process's own life.
+"""
+
+import asyncio
+from collections.abc import Collection, Coroutine
+from typing import Any
+
+import structlog
+
+from bot_core.models.bot import BotRow, BotStatus, StoppedBy, desired_state
+from bot_core.models.config import UpdatePolicy, parse_config
+from bot_core.models.errors import SchemaMissingError, TransientError
+from bot_core.store.database import Database
+from bot_core.store.listen import backoff_seconds
+from bot_runtime.engine.board import Phase
+from bot_runtime.engine.bot_instance import Assignment, BotInstance, Surroundings
+from bot_runtime.persistence.last_good import last_good_document
+
+_log = structlog.get_logger(__name__)
+LOOP = "strategy-manager"
+_ASKED_AGAIN = frozenset({BotStatus.ENABLED, BotStatus.STARTING, BotStatus.RESTARTING})
+
+
+class StrategyManager:
+    """`ids` limits it to some bots: what a pod runs. None means every row that asks to run."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        *,
+        ids: Collection[int] | None = None,
+        user_id: int | None = None,
+        poll_seconds: float = 30.0,
+        drain_seconds: float = 20.0,
+    ) -> None:
+        self._around = around
+        self._ids = None if ids is None else frozenset(ids)
+        self._user_id = user_id
+        self._poll_seconds = poll_seconds
+        self._drain_seconds = drain_seconds
+        self._instances: dict[int, BotInstance] = {}
+        self._refused: dict[int, str] = {}
+        self._reported: dict[int, str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._busy: set[int] = set()
+        self._awake = asyncio.Event()
+        self.reading = False
+        self.read_failures = 0
+
+    @property
+    def database(self) -> Database:
+        return self._around.database
+
+    @property
+    def running(self) -> int:
+        return len(self._instances)
+
+    def wake(self, bot_id: int | None = None) -> None:
+        """Something may have changed: read the rows again soon. The id is a hint and no more."""
+        if bot_id is None or self._ids is None or bot_id in self._ids:
+            self._awake.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Reconcile until `stop` is set. The caller then calls `shutdown`."""
+        while not stop.is_set():
+            self._awake.clear()
+            await self._pass()
+            seconds = self._poll_seconds if self.reading else backoff_seconds(self.read_failures)
+            await self._wait(stop, seconds)
+
+    async def shutdown(self) -> None:
+        """Drain every bot; those that have not finished in time are cancelled. Rows then say `stopped`."""
+        ids = list(self._instances)
+        stopping = {asyncio.create_task(self._stop(bot_id)) for bot_id in ids} | self._tasks
+        if not stopping:
+            return
+        _, late = await asyncio.wait(stopping, timeout=self._drain_seconds)
+        for task in late:
+            task.cancel()
+        if late:
+            _log.warning("drain_timed_out", bots=[i for i in ids if i in self._instances])
+            await asyncio.gather(*(instance.kill() for instance in self._instances.values()))
+
+    async def _pass(self) -> None:
+        self._around.progress.mark(LOOP)
+        try:
+            rows = await self._around.store.all(self._ids)
+        except (TransientError, SchemaMissingError) as error:
+            self.reading = False
+            self.read_failures += 1
+            _log.warning("rows_not_read", error=str(error), retry=self.read_failures, bots=len(self._instances))
+            return
+        self.reading, self.read_failures = True, 0
+        rows = [row for row in rows if self._user_id is None or row.user_id == self._user_id]
+        if not rows and self._instances:
+            _log.error("no_rows", bots=len(self._instances), message="the table gave no row: nothing is stopped")
+            return
+        for row in rows:
+            await self._guarded(row)
+        for bot_id in self._instances.keys() - {row.id for row in rows} - self._busy:
+            _log.warning("row_gone", bot_id=bot_id)
+            self._later(bot_id, self._stop(bot_id))
+
+    async def _guarded(self, row: BotRow) -> None:
+        """One row's trouble is its own."""
+        if row.id in self._busy:
+            return
+        try:
+            await self._reconcile(row)
+        except TransientError as error:
+            _log.warning("row_not_reconciled", bot_id=row.id, error=str(error))
+        except Exception:  # noqa: BLE001  # whatever it was, it is this row's alone
+            _log.exception("row_not_reconciled", bot_id=row.id)
+
+    async def _reconcile(self, row: BotRow) -> None:
+        instance, desired = self._instances.get(row.id), desired_state(row)
+        if not desired.run:
+            if instance is not None:
+                _log.info("bot_stopping", bot_id=row.id, reason=desired.reason)
+                self._later(row.id, self._stop(row.id))
+            elif row.status == BotStatus.STOPPING:
+                await self._answer_stop(row)
+        elif instance is None:
+            await self._start(row)
+        elif desired.restart:
+            _log.info("bot_restarting", bot_id=row.id, reason=desired.reason)
+            self._later(row.id, self._restart(row.id))
+        else:
+            await self._update(row, instance)
+
+    async def _start(self, row: BotRow) -> None:
+        assignment = await self._assignment(row)
+        if assignment is None:
+            return
+        instance = BotInstance(self._around, assignment)
+        self._instances[row.id] = instance
+        instance.start(self._ended)
+        _log.info("bot_starting", bot_id=row.id, name=row.name, config_hash=assignment.config_hash)
+
+    async def _assignment(self, row: BotRow) -> Assignment | None:
+        """What to run: the row's document, or the last good one where a running bot's row has turned invalid."""
+        parsed = parse_config(row.config)
+        if parsed.config is not None:
+            self._refused.pop(row.id, None)
+            for notice in parsed.notices:
+                _log.info("config_notice", bot_id=row.id, notice=str(notice))
+            return Assignment.of(row, parsed.config, row.config)
+        if self._refused.get(row.id) == row.config_hash and row.status == BotStatus.ERROR:
+            return None
+        good = None if row.status == BotStatus.ERROR else await last_good_document(self.database, row.id)
+        fallback = None if good is None else parse_config(good).config
+        keep = fallback is not None
+        _log.error("config_invalid", bot_id=row.id, error=parsed.error, keeps_last_good=keep)
+        await self._around.store.failed(row.id, f"invalid configuration: {parsed.error}", keep_status=keep)
+        self._refused[row.id] = row.config_hash
+        if fallback is None:
+            board = self._around.fleet.board(row.id, row.name)
+            board.phase, board.message = Phase.ERROR, parsed.error
+            return None
+        return Assignment.of(row, fallback, good)
+
+    async def _update(self, row: BotRow, instance: BotInstance) -> None:
+        """Apply a changed document by the bot's own policy; one that has turned invalid is only reported."""
+        if row.config_hash == instance.assignment.config_hash:
+            self._reported.pop(row.id, None)
+            if instance.done and row.status in _ASKED_AGAIN:
+                self._instances.pop(row.id)  # it gave up, which is final until somebody asks for it again
+                self._awake.set()
+            return
+        parsed = parse_config(row.config)
+        if parsed.config is None:
+            if self._reported.get(row.id) != row.config_hash:
+                self._reported[row.id] = row.config_hash
+                _log.error("config_invalid", bot_id=row.id, error=parsed.error, keeps_last_good=True)
+                await self._around.store.failed(row.id, f"invalid configuration: {parsed.error}", keep_status=True)
+            return
+        if not self._apply_now(instance, parsed.config.update_policy):
+            if self._reported.get(row.id) != row.config_hash:
+                self._reported[row.id] = row.config_hash
+                _log.info("config_change_held", bot_id=row.id, policy=parsed.config.update_policy)
+            return
+        _log.info("config_changed", bot_id=row.id, config_hash=row.config_hash)
+        self._later(row.id, self._restart(row.id))
+
+    @staticmethod
+    def _apply_now(instance: BotInstance, policy: UpdatePolicy) -> bool:
+        if instance.done:
+            return True
+        return policy is UpdatePolicy.NOW or (policy is UpdatePolicy.WHEN_FLAT and instance.flat)
+
+    async def _stop(self, bot_id: int) -> None:
+        instance = self._instances.get(bot_id)
+        if instance is None:
+            return
+        await instance.stop()
+        self._instances.pop(bot_id, None)
+        try:
+            why = await self._around.store.stopped(bot_id)
+        except TransientError as error:
+            _log.warning("status_not_written", bot_id=bot_id, error=str(error))
+        else:
+            _log.info("bot_stopped", bot_id=bot_id, stopped_by=why)
+
+    async def _restart(self, bot_id: int) -> None:
+        """Drain the instance and let the next pass start it from the row as it then is."""
+        instance = self._instances[bot_id]
+        await instance.stop()
+        self._instances.pop(bot_id, None)
+        self._awake.set()
+
+    async def _answer_stop(self, row: BotRow) -> None:
+        """A stop was requested of a bot that does not run here; answer it unless another process trades it."""
+        lease = await self._around.leases.acquire(row.id)
+        if lease is not None:
+            await self._around.store.stopped(row.id, StoppedBy.REQUEST)
+            await self._around.leases.release(lease)
+
+    def _later(self, bot_id: int, work: Coroutine[Any, Any, None]) -> None:
+        """Run what waits for a bot beside the pass, so that one slow bot delays no other."""
+        self._busy.add(bot_id)
+        task: asyncio.Task[None] = asyncio.create_task(work)
+        self._tasks.add(task)
+
+        def finished(done: asyncio.Task[None]) -> None:
+            self._tasks.discard(done)
+            self._busy.discard(bot_id)
+            self._awake.set()
+            if not done.cancelled() and (error := done.exception()) is not None:
+                _log.error("bot_not_stopped", bot_id=bot_id, error=str(error))
+
+        task.add_done_callback(finished)
+
+    def _ended(self, bot_id: int) -> None:
+        instance = self._instances.get(bot_id)
+        if instance is not None and bot_id not in self._busy:
+            _log.info("bot_ended", bot_id=bot_id, phase=instance.board.phase)
+
+    async def _wait(self, stop: asyncio.Event, seconds: float) -> None:
+        """Wait for news, for `stop` or for the poll, and turn often enough to be seen alive."""
+        until = asyncio.get_running_loop().time() + seconds
+        while not stop.is_set() and not self._awake.is_set():
+            left = until - asyncio.get_running_loop().time()
+            if left <= 0:
+                return
+            self._around.progress.mark(LOOP)
+            waits = [asyncio.create_task(event.wait()) for event in (stop, self._awake)]
+            await asyncio.wait(waits, timeout=min(left, 2.0), return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()

@@ -1,0 +1,231 @@
+"""The objects of one bot, as documents for server-side apply. Pure: the same input gives the same document.
+
+No secret is ever in one: a pod gets DATABASE_URL by reference. Every field that is set here is owned by the operator.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from bot_core.models.config import BotConfig
+
+from bot_operator.naming import API_VERSION, BOT_ID_LABEL, INSTANCE_LABEL, MANAGER, NAME_LABEL, TEMPLATE_HASH
+from bot_operator.naming import Workload, bot_labels, object_name
+from bot_operator.record import BotRecord
+from bot_operator.settings import DEFAULT_RESOURCES, BotPodSettings, OperatorSettings
+
+PORT = 8080
+RUN_AS = 10001
+#: A frozen process ignores SIGTERM; without this the liveness restart would cost it the pod's whole grace time.
+FROZEN_GRACE_SECONDS = 5
+_LONGEST_TEXT = 253
+
+Document = dict[str, Any]
+
+
+def build_tradingbot(record: BotRecord, settings: OperatorSettings) -> Document:
+    """The TradingBot without its status."""
+    row = record.row
+    metadata = {
+        "name": object_name(row.id),
+        "namespace": settings.namespace,
+        "labels": bot_labels(settings.release, row.id),
+    }
+    return {"apiVersion": API_VERSION, "kind": "TradingBot", "metadata": metadata, "spec": build_spec(record)}
+
+
+def build_spec(record: BotRecord) -> Document:
+    """The row's projection. An invalid document is shown as far as it can be read; what can't be is empty."""
+    row = record.row
+    config = record.parsed.config
+    shown = _of_document(row.document or {}) if config is None else _of_config(config)
+    return {
+        "botId": row.id,
+        "userId": row.user_id,
+        "name": row.name[:_LONGEST_TEXT],
+        **shown,
+        "enabled": record.desired.run,
+        "configHash": row.config_hash,
+    }
+
+
+def _of_config(config: BotConfig) -> Document:
+    return {
+        "symbol": config.symbol,
+        "interval": config.data.interval,
+        "strategy": config.strategy.type,
+        "entry": config.strategy.entry.name,
+        "exit": config.strategy.exit.name,
+        "broker": config.broker.type,
+        "mode": config.broker.trading_mode,
+    }
+
+
+def _of_document(document: Mapping[str, Any]) -> Document:
+    paths = {
+        "symbol": ("symbol",),
+        "interval": ("data", "interval"),
+        "strategy": ("strategy", "type"),
+        "entry": ("strategy", "parameters", "entry_logic", "name"),
+        "exit": ("strategy", "parameters", "exit_logic", "name"),
+        "broker": ("broker", "type"),
+        "mode": ("broker", "trading_mode"),
+    }
+    return {key: _text_at(document, path) for key, path in paths.items()}
+
+
+def _text_at(document: Any, path: tuple[str, ...]) -> str:
+    for key in path:
+        document = document.get(key) if isinstance(document, Mapping) else None
+    return document[:_LONGEST_TEXT] if isinstance(document, str) else ""
+
+
+def build_status(name: str, settings: OperatorSettings, status: Document) -> Document:
+    metadata = {"name": name, "namespace": settings.namespace}
+    return {"apiVersion": API_VERSION, "kind": "TradingBot", "metadata": metadata, "status": status}
+
+
+def build_deployment(workload: Workload, settings: OperatorSettings, *, owner_uid: str) -> Document:
+    """The Deployment that runs a workload, owned by the TradingBot of its first bot."""
+    bot_id = workload.bot_ids[0]
+    labels = bot_labels(settings.release, bot_id)
+    template = build_pod_template(workload, settings)
+    owner = {
+        "apiVersion": API_VERSION,
+        "kind": "TradingBot",
+        "name": object_name(bot_id),
+        "uid": owner_uid,
+        "controller": True,
+        # True would need the right to update finalizers of TradingBots.
+        "blockOwnerDeletion": False,
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": workload.name,
+            "namespace": settings.namespace,
+            "labels": labels,
+            "annotations": {TEMPLATE_HASH: template_hash(template)},
+            "ownerReferences": [owner],
+        },
+        "spec": {
+            "replicas": 1,
+            "revisionHistoryLimit": 1,
+            "strategy": {"type": "Recreate"},
+            "selector": {"matchLabels": {key: labels[key] for key in (NAME_LABEL, INSTANCE_LABEL, BOT_ID_LABEL)}},
+            "template": template,
+        },
+    }
+
+
+def build_pod_template(workload: Workload, settings: OperatorSettings) -> Document:
+    """What shapes the pod: the chart's settings and the ids, nothing of a document, which the runtime applies itself."""
+    bot = settings.bot
+    spec: Document = {
+        "serviceAccountName": bot.service_account_name,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": bot.termination_grace_period_seconds,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": RUN_AS,
+            "runAsGroup": RUN_AS,
+            "fsGroup": RUN_AS,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(workload, settings)],
+        "volumes": [{"name": "tmp", "emptyDir": {}}, *bot.volumes],
+        **_placement(bot),
+    }
+    return {"metadata": {"labels": bot_labels(settings.release, workload.bot_ids[0])}, "spec": spec}
+
+
+def _placement(bot: BotPodSettings) -> Document:
+    optional: Document = {
+        "nodeSelector": bot.node_selector,
+        "tolerations": bot.tolerations,
+        "imagePullSecrets": bot.image_pull_secrets,
+    }
+    return {key: value for key, value in optional.items() if value}
+
+
+def _container(workload: Workload, settings: OperatorSettings) -> Document:
+    bot = settings.bot
+    return {
+        "name": "bot",
+        "image": bot.image,
+        "imagePullPolicy": bot.image_pull_policy,
+        "args": ["run", *(str(bot_id) for bot_id in workload.bot_ids)],
+        "env": _environment(settings),
+        "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
+        "resources": bot.resources or DEFAULT_RESOURCES,
+        **_probes(),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, *bot.volume_mounts],  # noqa: S108  # the pod's own
+    }
+
+
+def _environment(settings: OperatorSettings) -> list[Document]:
+    secret = {"name": settings.database.secret_name, "key": settings.database.secret_key}
+    ours = [
+        {"name": "DATABASE_URL", "valueFrom": {"secretKeyRef": secret}},
+        {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+        {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        {"name": "PORT", "value": str(PORT)},
+    ]
+    # Server-side apply merges `env` by name and refuses doubles; what makes a bot a bot is not the chart's to change.
+    names = {item["name"] for item in ours}
+    return ours + [item for item in settings.bot.env if item.get("name") not in names]
+
+
+def _probes() -> Document:
+    """Frozen at the worst moment, a process fails at 8, 13, 18 and 23 s and is killed at 28 s."""
+    alive = {"httpGet": {"path": "/healthz", "port": "http"}, "timeoutSeconds": 3}
+    frozen = {"terminationGracePeriodSeconds": FROZEN_GRACE_SECONDS}
+    ready = {"httpGet": {"path": "/readyz", "port": "http"}, "timeoutSeconds": 3}
+    return {
+        "startupProbe": {**alive, **frozen, "periodSeconds": 2, "failureThreshold": 60},
+        "livenessProbe": {**alive, **frozen, "periodSeconds": 5, "failureThreshold": 4},
+        "readinessProbe": {**ready, "periodSeconds": 3, "failureThreshold": 3},
+    }
+
+
+def template_hash(template: Document) -> str:
+    """One hash over the whole rendered pod template: equal means that nothing about the pod has changed."""
+    text = json.dumps(template, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def build_event(
+    bot_id: int, uid: str, settings: OperatorSettings, *, kind: str, reason: str, message: str, now: datetime
+) -> Document:
+    """An Event on the TradingBot. `kind` is Normal or Warning; the name is unique by its time."""
+    name = object_name(bot_id)
+    at = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    involved = {"apiVersion": API_VERSION, "kind": "TradingBot", "name": name, "namespace": settings.namespace}
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "generateName": f"{name}.",
+            "namespace": settings.namespace,
+            "labels": bot_labels(settings.release, bot_id),
+        },
+        "involvedObject": {**involved, "uid": uid},
+        "type": kind,
+        "reason": reason,
+        "message": message[:1024],
+        "count": 1,
+        "firstTimestamp": at,
+        "lastTimestamp": at,
+        "source": {"component": MANAGER},
+        "reportingComponent": MANAGER,
+        "reportingInstance": settings.release,
+    }

@@ -1,0 +1,164 @@
+"""What the cluster holds for one bot, read from the API's own documents. Pure: no client, no clock, no I/O.
+
+A document is only ever read here, never changed; what can't be understood is taken as absent.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bot_operator.naming import TEMPLATE_HASH, is_ours
+
+#: A container that waits for one of these reasons does not start without help.
+FAILING_REASONS = frozenset(
+    {
+        "CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName",
+        "CreateContainerConfigError", "CreateContainerError", "RunContainerError",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ObservedTradingBot:
+    uid: str
+    ours: bool
+    generation: int = 1
+    deleting: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    status: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def phase(self) -> str:
+        return str(self.status.get("phase", ""))
+
+
+@dataclass(frozen=True)
+class ObservedDeployment:
+    uid: str
+    ours: bool
+    deleting: bool = False
+    template_hash: str = ""
+    replicas: int = 1
+    owner_uid: str = ""
+    failure: str = ""  # why its ReplicaSet may make no pod, such as a quota
+
+
+@dataclass(frozen=True)
+class ObservedPod:
+    """`trouble` is why it does not run, in the cluster's words; `failing` that it won't without help."""
+
+    name: str
+    created: str
+    deleting: bool = False
+    ready: bool = False
+    restarts: int = 0
+    trouble: str = ""
+    failing: bool = False
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One look at everything of one bot. Absent is None or empty, never an error."""
+
+    bot: ObservedTradingBot | None = None
+    deployment: ObservedDeployment | None = None
+    pods: tuple[ObservedPod, ...] = ()
+
+    @property
+    def nothing(self) -> bool:
+        """Whether the cluster holds nothing of ours for this bot."""
+        return not self.pods and not any(item is not None and item.ours for item in (self.bot, self.deployment))
+
+    @property
+    def pod(self) -> ObservedPod | None:
+        """The pod that counts: the newest that is not on its way out."""
+        staying = [pod for pod in self.pods if not pod.deleting]
+        return max(staying, key=lambda pod: (pod.created, pod.name), default=None)
+
+
+def parse_tradingbot(document: Mapping[str, Any], release: str) -> ObservedTradingBot:
+    meta = _mapping(document, "metadata")
+    labels = _mapping(meta, "labels")
+    return ObservedTradingBot(
+        uid=str(meta.get("uid", "")),
+        ours=is_ours(labels, release),
+        generation=int(meta.get("generation", 1)),
+        deleting="deletionTimestamp" in meta,
+        labels=labels,
+        spec=_mapping(document, "spec"),
+        status=_mapping(document, "status"),
+    )
+
+
+def parse_deployment(document: Mapping[str, Any], release: str) -> ObservedDeployment:
+    meta = _mapping(document, "metadata")
+    owners = [owner for owner in meta.get("ownerReferences") or [] if owner.get("controller")]
+    failures = [
+        str(condition.get("message", ""))
+        for condition in _mapping(document, "status").get("conditions") or []
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True"
+    ]
+    return ObservedDeployment(
+        uid=str(meta.get("uid", "")),
+        ours=is_ours(_mapping(meta, "labels"), release),
+        deleting="deletionTimestamp" in meta,
+        template_hash=str(_mapping(meta, "annotations").get(TEMPLATE_HASH, "")),
+        replicas=int(_mapping(document, "spec").get("replicas", 1)),
+        owner_uid=str(owners[0].get("uid", "")) if owners else "",
+        failure=failures[0] if failures else "",
+    )
+
+
+def parse_pod(document: Mapping[str, Any]) -> ObservedPod:
+    meta, status = _mapping(document, "metadata"), _mapping(document, "status")
+    containers = status.get("containerStatuses") or []
+    trouble, failing = _trouble(status, containers)
+    return ObservedPod(
+        name=str(meta.get("name", "")),
+        created=str(meta.get("creationTimestamp", "")),
+        deleting="deletionTimestamp" in meta,
+        ready=_condition(status, "Ready").get("status") == "True",
+        restarts=sum(int(container.get("restartCount", 0)) for container in containers),
+        trouble=trouble,
+        failing=failing,
+    )
+
+
+def _trouble(status: Mapping[str, Any], containers: list[Mapping[str, Any]]) -> tuple[str, bool]:
+    if status.get("phase") == "Failed":
+        return _said(str(status.get("reason") or "Failed"), status.get("message")), True
+    for container in containers:
+        waiting = _mapping(_mapping(container, "state"), "waiting")
+        reason = str(waiting.get("reason", ""))
+        if reason in FAILING_REASONS:
+            return _said(reason, _last_end(container) or waiting.get("message")), True
+        ended = _mapping(_mapping(container, "state"), "terminated")
+        if ended:
+            return _ending(ended), False
+    scheduled = _condition(status, "PodScheduled")
+    if scheduled.get("status") == "False":
+        return _said(str(scheduled.get("reason", "Unschedulable")), scheduled.get("message")), False
+    return "", False
+
+
+def _last_end(container: Mapping[str, Any]) -> str:
+    ended = _mapping(_mapping(container, "lastState"), "terminated")
+    return _ending(ended) if ended else ""
+
+
+def _ending(ended: Mapping[str, Any]) -> str:
+    return f"{ended.get('reason', 'ended')}, exit code {ended.get('exitCode', '?')}"
+
+
+def _said(reason: str, message: Any) -> str:
+    return f"{reason}: {message}" if message else reason
+
+
+def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    return next((item for item in status.get("conditions") or [] if item.get("type") == kind), {})
+
+
+def _mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = document.get(key)
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,89 @@
+"""What the chart tells the operator: one JSON file named by OPERATOR_SETTINGS, and DATABASE_URL.
+
+It reads the environment and that file, nothing else, and only when `load_settings` is called.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from bot_core.models.errors import FatalError
+
+_LABEL_VALUE = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
+#: What a bot needs at rest and at work, measured; the chart's `bot.resources` replaces it as a whole.
+DEFAULT_RESOURCES = {"requests": {"cpu": "10m", "memory": "96Mi"}, "limits": {"memory": "256Mi"}}
+
+
+class _Settings(BaseModel):
+    # A misspelt key would be a setting that silently does nothing.
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class DatabaseSecret(_Settings):
+    """Where a bot's pod finds DATABASE_URL. The operator itself never reads that Secret."""
+
+    secret_name: str = Field(min_length=1)
+    secret_key: str = Field(min_length=1)
+
+
+class BotPodSettings(_Settings):
+    """What shapes every bot's pod. A change of any of it makes new pods."""
+
+    image: str = Field(min_length=1)
+    image_pull_policy: str = "IfNotPresent"
+    service_account_name: str = "default"
+    resources: dict[str, Any] = {}
+    node_selector: dict[str, str] = {}
+    tolerations: list[dict[str, Any]] = []
+    volumes: list[dict[str, Any]] = []
+    volume_mounts: list[dict[str, Any]] = []
+    env: list[dict[str, Any]] = []
+    termination_grace_period_seconds: int = Field(default=30, ge=1)
+    image_pull_secrets: list[dict[str, str]] = []
+
+
+class OperatorSettings(_Settings):
+    """Times are seconds."""
+
+    namespace: str = Field(min_length=1)
+    release: str = Field(pattern=_LABEL_VALUE)
+    database: DatabaseSecret
+    bot: BotPodSettings
+    poll_seconds: float = Field(default=30, gt=0)
+    status_seconds: float = Field(default=15, gt=0)
+    log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$")
+
+
+def load_settings(environ: Mapping[str, str]) -> OperatorSettings:
+    """Read the file that OPERATOR_SETTINGS names. Raises FatalError that says what is wrong with it."""
+    path = environ.get("OPERATOR_SETTINGS")
+    if not path:
+        raise FatalError("OPERATOR_SETTINGS is not set; it names the JSON file of the operator's settings")
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FatalError(f"OPERATOR_SETTINGS names {path}, which can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise FatalError(f"{path} is no JSON: {error}") from error
+    return parse_settings(document, path)
+
+
+def parse_settings(document: Any, source: str = "settings") -> OperatorSettings:
+    """Check a settings document; the FatalError names every wrong key, but no value: `env` may hold one that is private."""
+    try:
+        return OperatorSettings.model_validate(document)
+    except ValidationError as error:
+        found = [f"{'.'.join(str(part) for part in item['loc']) or source}: {item['msg']}" for item in error.errors()]
+        raise FatalError(f"{source}: " + "; ".join(found)) from None
+
+
+def database_url(environ: Mapping[str, str]) -> str:
+    """DATABASE_URL. There is no default: an operator on a private SQLite file would find an empty table."""
+    url = environ.get("DATABASE_URL")
+    if not url:
+        raise FatalError("DATABASE_URL is not set; allowed: postgresql+psycopg://USER:PASSWORD@HOST/NAME")
+    return url

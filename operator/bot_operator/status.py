@@ -1,0 +1,150 @@
+"""What a TradingBot's status says: phase, conditions and figures of one bot. Pure: no client, no clock, no I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from bot_core.models.bot import BotStatus
+from bot_core.store.projection import OpenPosition
+
+from bot_operator.observed import Observed, ObservedPod
+from bot_operator.record import BotRecord
+
+#: Fields that change all the time by themselves: written at most once in `statusSeconds`.
+FIGURES = frozenset({"balance", "totalPnl", "openPosition", "lastHeartbeat"})
+
+
+class Phase(StrEnum):
+    PENDING = "Pending"
+    STARTING = "Starting"
+    RUNNING = "Running"
+    STOPPING = "Stopping"
+    STOPPED = "Stopped"
+    ERROR = "Error"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A bot's phase, and in words why where that is worth words."""
+
+    phase: Phase
+    message: str = ""
+
+
+def judge(record: BotRecord, observed: Observed) -> Verdict:
+    """The phase that row and cluster together amount to."""
+    deployment = observed.deployment
+    if deployment is not None and not deployment.ours:
+        return Verdict(Phase.ERROR, name_taken("Deployment", record.row.id))
+    if not record.desired.run:
+        gone = deployment is None and not observed.pods
+        return Verdict(Phase.STOPPED if gone else Phase.STOPPING, record.desired.reason)
+    if deployment is None and record.parsed.config is None:
+        return Verdict(Phase.ERROR, record.parsed.error)
+    if deployment is not None and deployment.deleting:
+        return Verdict(Phase.PENDING, "waits for the previous pod to end")
+    if deployment is not None and deployment.failure:
+        return Verdict(Phase.ERROR, deployment.failure)
+    if observed.pod is None:
+        return Verdict(Phase.PENDING)
+    return _judge_pod(record, observed, observed.pod)
+
+
+def _judge_pod(record: BotRecord, observed: Observed, pod: ObservedPod) -> Verdict:
+    if pod.failing:
+        return Verdict(Phase.ERROR, pod.trouble)
+    if pod.ready and record.row.status == BotStatus.ERROR and record.parsed.config is not None:
+        return Verdict(Phase.ERROR, record.last_error)
+    if pod.ready and record.parsed.config is None:
+        return Verdict(Phase.RUNNING, f"runs on its last good document: {record.parsed.error}")
+    if pod.ready:
+        return Verdict(Phase.RUNNING)
+    if pod.trouble:
+        return Verdict(Phase.PENDING, pod.trouble)
+    old = observed.bot.status if observed.bot else {}
+    if old.get("phase") == Phase.RUNNING and old.get("pod") == pod.name and old.get("restarts") == pod.restarts:
+        # A pod that lost its broker or database for a while has not started anew.
+        return Verdict(Phase.RUNNING, "runs but is not ready")
+    return Verdict(Phase.STARTING)
+
+
+def build_status_fields(record: BotRecord, observed: Observed, now: datetime) -> dict[str, Any]:
+    """The whole status. A condition that says what it said before keeps the time since when it does."""
+    row, pod = record.row, observed.pod
+    verdict = judge(record, observed)
+    old = observed.bot.status if observed.bot else {}
+    fields: dict[str, Any] = {
+        "phase": verdict.phase.value,
+        "observedGeneration": observed.bot.generation if observed.bot else 0,
+        "conditions": _conditions(record, verdict, pod, old, now),
+        "message": verdict.message,
+        "restarts": pod.restarts if pod else 0,
+        "pod": pod.name if pod else None,
+        "configHash": record.figures.config_hash,
+        "balance": _number(row.current_balance),
+        "totalPnl": _number(row.total_pnl),
+        "openPosition": _position(record.figures.position),
+        "lastHeartbeat": _time(row.last_heartbeat),
+    }
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    """One condition of a status, or an empty mapping."""
+    return next((item for item in status.get("conditions") or [] if item.get("type") == kind), {})
+
+
+def name_taken(kind: str, bot_id: int) -> str:
+    return f"the {kind} bot-{bot_id} exists and is not this operator's: it is left alone; rename or remove it"
+
+
+def _conditions(
+    record: BotRecord, verdict: Verdict, pod: ObservedPod | None, old: Mapping[str, Any], now: datetime
+) -> list[dict[str, Any]]:
+    ready = pod is not None and pod.ready
+    trading = ready and verdict.phase is Phase.RUNNING and record.row.status == BotStatus.RUNNING
+    valid = record.parsed.config is not None
+    not_ready = verdict.message if verdict.phase is not Phase.RUNNING or not ready else ""
+    return [
+        _condition(old, now, "Ready", on=ready, reason="PodReady" if ready else verdict.phase, message=not_ready),
+        _condition(
+            old, now, "ConfigValid", on=valid, reason="Valid" if valid else "Invalid", message=record.parsed.error
+        ),
+        _condition(
+            old, now, "Trading", on=trading, reason="Trading" if trading else "NotTrading",
+            message="" if trading else f"the row says {record.row.status}",
+        ),
+    ]  # fmt: skip
+
+
+def _condition(
+    old: Mapping[str, Any], now: datetime, kind: str, *, on: bool, reason: str, message: str
+) -> dict[str, Any]:
+    before = condition(old, kind)
+    value = "True" if on else "False"
+    since = before.get("lastTransitionTime") if before.get("status") == value else None
+    return {
+        "type": kind,
+        "status": value,
+        "reason": str(reason),
+        "message": message,
+        "lastTransitionTime": since or _time(now),
+    }
+
+
+def _position(position: OpenPosition | None) -> str | None:
+    if position is None:
+        return None
+    price = "" if position.average_price is None else f" at {_number(position.average_price)}"
+    return f"{position.direction} {_number(position.quantity)} {position.symbol}{price}"
+
+
+def _number(value: Decimal | None) -> str | None:
+    return None if value is None else format(value.normalize(), "f")
+
+
+def _time(value: datetime | None) -> str | None:
+    return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

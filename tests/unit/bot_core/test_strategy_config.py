@@ -1,0 +1,190 @@
+from decimal import Decimal
+
+import pytest
+
+from bot_core.models.problem import Problem
+from bot_core.models.strategy import parse_strategy
+from support.bars import strategy_config, strategy_document
+
+
+def problems_of(document):
+    config, problems, _ = parse_strategy(document)
+    assert config is None
+    return [str(problem) for problem in problems]
+
+
+def notices_of(document):
+    config, problems, notices = parse_strategy(document)
+    assert config is not None, problems
+    return [str(notice) for notice in notices]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, 30.0),
+        ({"rsi_oversold": 25}, 25.0),
+        ({"e_rsi_oversold": 25}, 25.0),
+        ({"rsi_oversold": 20, "e_rsi_oversold": 25}, 20.0),
+        ({"rsi_oversold": 0, "e_rsi_oversold": 25}, 0.0),
+        ({"oversold": 34}, 34.0),
+        ({"e_rsi_oversold": 25, "oversold": 34}, 25.0),
+        ({"rsi_oversold": None}, 30.0),
+    ],
+)
+def test_a_parameter_may_be_bare_prefixed_or_an_alias_and_bare_wins_and_zero_is_zero(given, expected):
+    assert strategy_config("RSIBBVolumeEntryMixin", entry_params=given).entry.number("rsi_oversold") == expected
+
+
+def test_every_parameter_has_a_value_of_its_own_type():
+    config = strategy_config(entry_params={"e_rsi_period": 10.0, "e_bb_dev": 2}, exit_params={"x_atr_period": 7})
+    assert config.entry.parameters == {
+        "rsi_period": 10,
+        "rsi_oversold": 30.0,
+        "bb_period": 20,
+        "bb_dev": 2.0,
+        "use_bb_touch": True,
+        "rsi_cross": False,
+        "bb_reentry": False,
+        "cooldown_bars": 0,
+    }
+    assert config.exit.parameters == {"atr_period": 7, "sl_multiplier": 2.0}
+    assert isinstance(config.entry.parameters["rsi_period"], int)
+
+
+def test_logic_params_win_unless_they_are_empty():
+    document = strategy_document(entry_params={"rsi_period": 5})
+    document["parameters"]["entry_logic"]["logic_params"] = {}
+    config, _, _ = parse_strategy(document)
+    assert config.entry.whole("rsi_period") == 5
+    document["parameters"]["entry_logic"]["logic_params"] = {"rsi_period": 6}
+    config, _, notices = parse_strategy(document)
+    assert config.entry.whole("rsi_period") == 6
+    assert [str(n) for n in notices] == [
+        "strategy.parameters.entry_logic.params: is not read: logic_params is there as well"
+    ]
+
+
+def test_parameters_that_no_rule_reads_are_kept_and_reported():
+    document = strategy_document(entry_params={"e_rsi_overbought": 70}, exit_params={"x_tp_multiplier": 3})
+    config, problems, notices = parse_strategy(document)
+    assert problems == []
+    assert config.entry.ignored == {"e_rsi_overbought": 70}
+    assert config.exit.ignored == {"x_tp_multiplier": 3}
+    assert [notice.path for notice in notices] == [
+        "strategy.parameters.entry_logic.params.e_rsi_overbought",
+        "strategy.parameters.exit_logic.params.x_tp_multiplier",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"rsi_period": "14"}, "rsi_period: '14' is not allowed for bars of the RSI; allowed: a whole number from 2"),
+        ({"rsi_period": 1}, "rsi_period: 1 is not allowed"),
+        ({"e_rsi_period": 14.5}, "e_rsi_period: 14.5 is not allowed"),
+        ({"rsi_period": True}, "rsi_period: True is not allowed"),
+        ({"rsi_oversold": 101}, "allowed: a number from 0 to 100"),
+        ({"rsi_oversold": float("nan")}, "rsi_oversold: nan is not allowed"),
+        ({"use_bb_touch": 1}, "use_bb_touch: 1 is not allowed for a close equal to the band"),
+        ({"cooldown_bars": -1}, "cooldown_bars: -1 is not allowed"),
+    ],
+)
+def test_a_wrong_value_is_a_problem_that_says_what_is_allowed(params, message):
+    (problem,) = problems_of(strategy_document(entry_params=params))
+    assert problem.startswith("strategy.parameters.entry_logic.params.")
+    assert message in problem
+
+
+def test_an_unknown_rule_is_a_problem_that_names_the_nearest_one():
+    (problem,) = problems_of(strategy_document("RSIBBVolumEntry"))
+    assert problem == (
+        "strategy.parameters.entry_logic.name: 'RSIBBVolumEntry' is not a known entry rule; "
+        "allowed: RSIOrBBEntryMixin, RSIBBVolumeEntryMixin; did you mean RSIBBVolumeEntryMixin?"
+    )
+
+
+def test_all_problems_are_found_at_once():
+    found = problems_of(
+        strategy_document("Nope", "ATRExitMixin", exit_params={"atr_period": 0}, position_size=1.5, asset_type="bond")
+    )
+    assert [text.partition(":")[0].removeprefix("strategy.parameters.") for text in found] == [
+        "entry_logic.name",
+        "exit_logic.params.atr_period",
+        "position_size",
+        "asset_type",
+    ]
+
+
+@pytest.mark.parametrize("document", [None, [], "text", {}, {"type": "CustomStrategy"}, {"parameters": 3}])
+def test_a_document_of_another_shape_is_a_problem_and_never_an_exception(document):
+    assert problems_of(document)
+
+
+def test_missing_rules_are_problems():
+    assert problems_of({"type": "CustomStrategy", "parameters": {}}) == [
+        "strategy.parameters.entry_logic: is missing; it names the entry rule and its parameters",
+        "strategy.parameters.exit_logic: is missing; it names the exit rule and its parameters",
+    ]
+
+
+def test_an_unknown_strategy_type_falls_back_with_a_notice():
+    document = {**strategy_document(), "type": "P08XGBStrategy"}
+    assert notices_of(document) == [
+        "strategy.type: 'P08XGBStrategy' is not a known strategy; falls back to CustomStrategy"
+    ]
+
+
+@pytest.mark.parametrize("size", [0, -0.1, 1.01, "0.1", True, float("inf")])
+def test_a_position_size_outside_zero_to_one_is_a_problem(size):
+    (problem,) = problems_of(strategy_document(position_size=size))
+    assert problem.endswith("is no fraction of the cash; allowed: a number above 0, at most 1")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fraction"),
+    [
+        ({}, "0.1"),
+        ({"position_size": 1}, "1"),
+        ({"position_size": 0.3}, "0.3"),
+        ({"position_size": 0.3, "max_position_size": 0.2}, "0.2"),
+        ({"position_size": 0.01, "min_position_size": 0.05}, "0.05"),
+        ({"min_position_size": 0.2}, "0.2"),
+    ],
+)
+def test_the_fraction_is_the_position_size_within_the_limits_of_the_document(sizes, fraction):
+    assert strategy_config(**sizes).fraction == Decimal(fraction)
+
+
+def test_a_lower_limit_above_the_upper_one_is_a_problem():
+    (problem,) = problems_of(strategy_document(min_position_size=0.5, max_position_size=0.2))
+    assert "min_position_size: 0.5 is above max_position_size, 0.2" in problem
+
+
+OWN_INDICATORS = [
+    {"type": "RSI", "params": {"timeperiod": "rsi_period"}, "fields_mapping": {"rsi": "entry_rsi"}},
+    {"type": "BBANDS", "params": {"timeperiod": 20, "nbdevup": "e_bb_dev", "nbdevdn": 2.0}, "fields_mapping": {}},
+]
+
+
+def test_a_list_of_indicators_that_says_what_the_rule_does_is_ignored_with_a_notice():
+    document = strategy_document()
+    document["parameters"]["entry_logic"]["indicators"] = OWN_INDICATORS
+    assert notices_of(document) == [
+        "strategy.parameters.entry_logic.indicators: is not read: RSIOrBBEntryMixin brings its own indicators"
+    ]
+
+
+def test_a_list_of_indicators_that_says_something_else_is_a_problem():
+    document = strategy_document(entry_params={"rsi_period": 10})
+    document["parameters"]["entry_logic"]["indicators"] = [{"type": "RSI", "params": {"timeperiod": 14}}]
+    (problem,) = problems_of(document)
+    assert "entry_logic.indicators.0" in problem
+    assert "RSI(timeperiod 10)" in problem
+
+
+def test_a_message_never_shows_what_looks_like_a_secret():
+    assert str(Problem("broker.api_key", "hunter2", "is wrong")) == "broker.api_key: '***' is wrong"
+    nested = Problem("broker", {"name": "x", "apiSecret": "hunter2", "auth": [{"token": "hunter2"}]}, "is wrong")
+    assert "hunter2" not in str(nested) + repr(nested)
+    assert len(str(Problem("name", "x" * 500, "is long"))) < 120

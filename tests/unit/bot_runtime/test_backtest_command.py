@@ -1,0 +1,81 @@
+import argparse
+import json
+
+import pytest
+
+from bot_runtime.cli import backtest
+from support.bars import made_up_bars, strategy_document
+
+
+@pytest.fixture
+def files(tmp_path):
+    rows = ["timestamp,open,high,low,close,volume"]
+    rows += [",".join([bar.time.isoformat(), *map(repr, bar[1:])]) for bar in made_up_bars(400)]
+    bars = tmp_path / "bars.csv"
+    bars.write_text("\n".join(rows))
+    document = tmp_path / "bot.json"
+    document.write_text(json.dumps({"strategy": strategy_document(), "broker": {"cash": 500, "commission": 0}}))
+    return document, bars
+
+
+def run(*arguments):
+    parser = argparse.ArgumentParser()
+    backtest.add_parser(parser.add_subparsers())
+    args = parser.parse_args(["backtest", *map(str, arguments)])
+    return args.run(args)
+
+
+def test_json_output_has_the_documented_keys(files, capsys):
+    document, bars = files
+    assert run(document, "--bars", bars, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert set(result) == {"trades", "open_position", "final_value"}
+    assert set(result["trades"][0]) >= {
+        "entry_time", "entry_price", "size", "direction", "exit_time", "exit_price", "exit_reason", "gross_pnl",
+        "net_pnl", "commission",
+    }  # fmt: skip
+    assert result["trades"][0]["commission"] == 0
+    assert 300 < result["final_value"] < 700
+
+
+def test_options_win_over_the_document(files, capsys):
+    document, bars = files
+    assert run(document, "--bars", bars, "--json", "--cash", "2000", "--commission", "0.01") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["trades"][0]["commission"] > 0
+    assert result["final_value"] > 1000
+
+
+def test_the_table_is_for_people(files, capsys):
+    document, bars = files
+    assert run(document, "--bars", bars) == 0
+    text = capsys.readouterr().out
+    assert "RSIOrBBEntryMixin + ATRExitMixin" in text
+    assert "stop_loss" in text
+    assert "final value" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "can't be read as JSON"),
+        ("[]", "holds no JSON object"),
+        ("{}", "strategy: is not a JSON object"),
+        (json.dumps({"strategy": strategy_document("Nope")}), "'Nope' is not a known entry rule"),
+        (json.dumps({"strategy": strategy_document(), "broker": {"cash": "much"}}), "broker.cash: 'much'"),
+    ],
+)
+def test_a_document_that_cannot_run_fails_with_its_problems(files, content, message, capsys):
+    document, bars = files
+    document.write_text(content)
+    assert run(document, "--bars", bars) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_missing_bars_fail_and_wrong_usage_is_two(files, capsys):
+    document, bars = files
+    assert run(document, "--bars", bars.with_name("none.csv")) == 1
+    with pytest.raises(SystemExit) as caught:
+        run(document, "--bars", bars, "--cash", "much")
+    assert caught.value.code == 2
+    assert "'much' is no number" in capsys.readouterr().err

@@ -1,0 +1,216 @@
+import json
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot_runtime.brokers.paper_venue import PaperVenue
+from bot_runtime.domain.account import Account
+from bot_runtime.domain.order import Fill, Purpose, Side, client_order_id
+from bot_runtime.engine.backtest import run_backtest
+from bot_runtime.engine.kernel import Closed, Kernel, Opened
+from bot_runtime.indicators.history import History
+from bot_runtime.strategies.registry import build_sizing, build_strategy
+from support.bars import CASH, COMMISSION, START, made_up_bars, strategy_config
+
+INTERVAL = 300
+FAST = {"rsi_period": 5, "bb_period": 8, "cooldown_bars": 4}
+PAIRS = [
+    strategy_config("RSIOrBBEntryMixin", "ATRExitMixin", FAST, {"atr_period": 5}, position_size=0.5),
+    strategy_config("RSIOrBBEntryMixin", "RSIBBExitMixin", FAST, {"rsi_period": 5, "bb_period": 8}),
+    strategy_config("RSIBBVolumeEntryMixin", "ATRExitMixin", {"rsi_period": 5, "bb_period": 8}, {"atr_period": 3}),
+]
+
+
+def a_kernel(config, *, account=None, capacity=None, **options):
+    return Kernel(
+        bot_id=7,
+        strategy=build_strategy(config),
+        account=account or Account(CASH),
+        position_size=build_sizing(config),
+        history=History(INTERVAL, capacity),
+        **options,
+    )
+
+
+class Drive:
+    """Takes a kernel over bars as an engine does, and may throw it away between any two calls."""
+
+    def __init__(self, config, bars, *, capacity=None, crash_at=frozenset()):
+        self.config, self.bars, self.capacity, self.crash_at = config, bars, capacity, crash_at
+        self.kernel = a_kernel(config, capacity=capacity)
+        self.venue = PaperVenue(COMMISSION)
+        self.events = []
+        self.calls = 0
+
+    def run(self):
+        for index, bar in enumerate(self.bars):
+            self._perhaps_restart(index)
+            for fill in self.venue.match(bar):
+                self.events.append(self.kernel.on_fill(self.kernel.pending, fill))
+                self._perhaps_restart(index)
+            intent = self.kernel.on_bar(bar)
+            if intent is not None:
+                self.venue.submit(intent)
+                self.events.append(intent)
+            self._perhaps_restart(index + 1)
+        return self.events, self.kernel.account, self.kernel.dump_state()
+
+    def _perhaps_restart(self, seen):
+        self.calls += 1
+        if self.calls not in self.crash_at:
+            return
+        old, state = self.kernel, json.loads(json.dumps(self.kernel.dump_state()))
+        account = Account(old.account.cash, old.account.position, old.account.realized_pnl)
+        self.kernel = a_kernel(self.config, account=account, capacity=self.capacity)
+        limit = self.kernel.history.reload_limit
+        self.kernel.warm_up(self.bars[:seen] if limit is None else self.bars[max(0, seen - limit) : seen])
+        self.kernel.load_state(state)
+        self.kernel.pending = old.pending
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    config=st.sampled_from(PAIRS),
+    bounded=st.booleans(),
+    crashes=st.frozensets(st.integers(1, 900), max_size=30),
+)
+def test_restarts_at_any_moment_change_no_decision(seed, config, bounded, crashes):
+    bars = made_up_bars(400, seed=seed)
+    capacity = build_strategy(config).warmup if bounded else None
+    undisturbed = Drive(config, bars, capacity=capacity).run()
+    assert Drive(config, bars, capacity=capacity, crash_at=crashes).run() == undisturbed
+
+
+@pytest.mark.parametrize("config", PAIRS)
+def test_bar_by_bar_gives_the_trades_of_the_backtest(config):
+    bars = made_up_bars(900, seed=3)
+    result = run_backtest(
+        build_strategy(config), bars, position_size=build_sizing(config), cash=CASH, commission=COMMISSION
+    )
+    for capacity in (None, build_strategy(config).warmup):
+        events, account, _ = Drive(config, bars, capacity=capacity).run()
+        assert tuple(event.trade for event in events if isinstance(event, Closed)) == result.trades
+        assert (account.cash, account.position) == (result.cash, result.open_position)
+    assert len(result.trades) > 3
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 1000), config=st.sampled_from(PAIRS), exponent=st.integers(-30, 30))
+def test_rules_give_the_same_trades_when_all_prices_are_multiplied(seed, config, exponent):
+    bars = made_up_bars(400, seed=seed)
+    factor = 2.0**exponent
+    scaled = [
+        bar._replace(**{name: getattr(bar, name) * factor for name in ("open", "high", "low", "close")}) for bar in bars
+    ]
+    results = [
+        run_backtest(build_strategy(config), data, position_size=Decimal("0.1"), cash=cash, commission=COMMISSION)
+        for data, cash in ((bars, CASH), (scaled, CASH * Decimal(factor) + 1))
+    ]
+    times = [[(trade.entry_time, trade.exit_time, trade.exit_reason) for trade in run.trades] for run in results]
+    assert times[0] == times[1]
+
+
+def run_to_intent(kernel, bars):
+    for index, bar in enumerate(bars):
+        intent = kernel.on_bar(bar)
+        if intent is not None:
+            return intent, index
+    raise AssertionError("no signal")
+
+
+def fill_of(intent, bar, **changes):
+    fill = Fill(intent.client_order_id, bar.time, Decimal(str(bar.open)), intent.quantity, Decimal(1))
+    return replace(fill, **changes)
+
+
+def test_an_entry_is_intended_filled_and_booked():
+    bars = made_up_bars(300)
+    kernel = a_kernel(PAIRS[0])
+    intent, index = run_to_intent(kernel, bars)
+    assert kernel.pending is intent
+    assert (intent.purpose, intent.side, intent.signal_time) == (Purpose.ENTRY, Side.BUY, bars[index].time)
+    result = kernel.on_fill(intent, fill_of(intent, bars[index + 1]))
+    assert isinstance(result, Opened)
+    assert kernel.pending is None
+    assert kernel.account.position == result.position
+    assert result.position.signal_time == bars[index].time
+    assert result.position.entry_time == bars[index + 1].time
+    spent = Decimal(str(bars[index + 1].open)) * intent.quantity + 1
+    assert kernel.account.cash == (CASH - spent).quantize(Decimal("1e-8"))
+
+
+def test_nothing_is_decided_while_an_order_is_pending():
+    kernel = a_kernel(PAIRS[0])
+    bars = made_up_bars(300)
+    intent, index = run_to_intent(kernel, bars)
+    assert [kernel.on_bar(bar) for bar in bars[index + 1 :]] == [None] * (299 - index)
+    assert kernel.pending is intent
+
+
+def test_nothing_is_decided_before_the_first_bar_or_trade_from():
+    bars = made_up_bars(300)
+    kernel = a_kernel(PAIRS[0])
+    _, first = run_to_intent(kernel, bars)
+    assert first >= kernel.strategy.first_bar
+    later = bars[first].time + timedelta(seconds=1)
+    intent, _ = run_to_intent(a_kernel(PAIRS[0], trade_from=later), bars)
+    assert intent.signal_time > later
+
+
+def test_warming_up_decides_nothing_and_leaves_the_rules_alone():
+    kernel = a_kernel(PAIRS[0])
+    before = kernel.dump_state()
+    kernel.warm_up(made_up_bars(300))
+    assert (kernel.pending, kernel.dump_state()) == (None, before)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"client_order_id": "tb7-en-1"}, "offered for order"),
+        ({"quantity": Decimal(1)}, "filled 1"),
+        ({"price": Decimal(0)}, "at 0"),
+        ({"commission": Decimal(-1)}, "commission -1"),
+    ],
+)
+def test_a_fill_that_cannot_be_of_the_order_is_refused_and_changes_nothing(changes, message):
+    kernel = a_kernel(PAIRS[0])
+    bars = made_up_bars(300)
+    intent, index = run_to_intent(kernel, bars)
+    with pytest.raises(ValueError, match=message):
+        kernel.on_fill(intent, fill_of(intent, bars[index], **changes))
+    assert (kernel.pending, kernel.account) == (intent, Account(CASH))
+
+
+def test_an_exit_without_a_position_and_a_second_entry_are_refused():
+    kernel = a_kernel(PAIRS[0])
+    bars = made_up_bars(300)
+    intent, index = run_to_intent(kernel, bars)
+    exit_intent = replace(intent, purpose=Purpose.EXIT, side=Side.SELL)
+    with pytest.raises(ValueError, match="without an open position"):
+        kernel.on_fill(exit_intent, fill_of(intent, bars[index]))
+    kernel.on_fill(intent, fill_of(intent, bars[index]))
+    with pytest.raises(ValueError, match="while a position is open"):
+        kernel.on_fill(intent, fill_of(intent, bars[index]))
+
+
+def test_state_of_another_rule_is_not_taken_over():
+    kernel = a_kernel(PAIRS[0])
+    other = a_kernel(PAIRS[1])
+    kernel.load_state({"exit": {"rule": "RSIBBExitMixin", "state": {"nonsense": 1}}})
+    other.load_state({})
+    assert kernel.dump_state()["exit"]["state"] is None
+
+
+def test_a_client_order_id_is_stable_short_and_plain():
+    name = client_order_id(12, Purpose.ENTRY, START)
+    assert name == "tb12-en-1704067200000"
+    assert client_order_id(12, Purpose.EXIT, START) == "tb12-ex-1704067200000"
+    assert len(client_order_id(2**31 - 1, Purpose.EXIT, START)) <= 36
+    with pytest.raises(ValueError, match="36 are allowed"):
+        client_order_id(10**30, Purpose.EXIT, START)
