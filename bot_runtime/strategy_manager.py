@@ -12,7 +12,7 @@ import structlog
 
 from bot_core.models.bot import BotRow, BotStatus, StoppedBy, desired_state
 from bot_core.models.config import UpdatePolicy, parse_config
-from bot_core.models.errors import SchemaMissingError, TransientError
+from bot_core.models.errors import FatalError, SchemaMissingError, TransientError
 from bot_core.store.database import Database
 from bot_core.store.listen import backoff_seconds
 from bot_runtime.engine.board import Phase
@@ -47,6 +47,7 @@ class StrategyManager:
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[int] = set()
         self._awake = asyncio.Event()
+        self._fatal: BaseException | None = None
         self.reading = False
         self.read_failures = 0
 
@@ -67,6 +68,8 @@ class StrategyManager:
         """Reconcile until `stop` is set. The caller then calls `shutdown`."""
         while not stop.is_set():
             self._awake.clear()
+            if self._fatal is not None:
+                raise FatalError(f"a bot's task died: {self._fatal}") from self._fatal
             await self._pass()
             seconds = self._poll_seconds if self.reading else backoff_seconds(self.read_failures)
             await self._wait(stop, seconds)
@@ -233,10 +236,11 @@ class StrategyManager:
 
         task.add_done_callback(finished)
 
-    def _ended(self, bot_id: int) -> None:
-        instance = self._instances.get(bot_id)
-        if instance is not None and bot_id not in self._busy:
-            _log.info("bot_ended", bot_id=bot_id, phase=instance.board.phase)
+    def _ended(self, bot_id: int, died_of: BaseException | None) -> None:
+        if died_of is not None:
+            _log.critical("bot_task_died", bot_id=bot_id, error=str(died_of), error_type=type(died_of).__name__)
+            self._fatal = died_of
+            self._awake.set()
 
     async def _wait(self, stop: asyncio.Event, seconds: float) -> None:
         """Wait for news, for `stop` or for the poll, and turn often enough to be seen alive."""

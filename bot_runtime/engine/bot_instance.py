@@ -82,9 +82,12 @@ class BotInstance:
     def flat(self) -> bool:
         return self._engine is not None and self._engine.flat
 
-    def start(self, on_end: Callable[[int], None]) -> None:
+    def start(self, on_end: Callable[[int, BaseException | None], None]) -> None:
+        """Begin. `on_end` hears that the task is over, with what it died of where that was not dealt with."""
         self._task = asyncio.create_task(self._supervise(), name=f"bot-{self.assignment.row.id}")
-        self._task.add_done_callback(lambda _: on_end(self.assignment.row.id))
+        self._task.add_done_callback(
+            lambda task: on_end(self.assignment.row.id, None if task.cancelled() else task.exception())
+        )
 
     async def stop(self) -> None:
         """Ask the bot to drain and wait until it has. Never raises what the bot raised: that was dealt with."""

@@ -1,1 +1,4 @@
-"""The Kubernetes side: rows of `trading_bots` become TradingBots and Deployments. It never trades and never imports the runtime."""
+"""The Kubernetes side: rows of `trading_bots` become TradingBots and Deployments.
+
+It never trades and never imports the runtime.
+"""

@@ -3,7 +3,6 @@
 from typing import Protocol
 
 from bot_core.models.errors import InvalidBotError, TransientError
-
 from bot_operator.manifests import Document
 from bot_operator.observed import Observed, ObservedDeployment, ObservedTradingBot
 

@@ -3,6 +3,8 @@
 Requests and answers are the API's own documents: the client's typed models would drop fields they don't know.
 """
 
+# mypy: allow-untyped-calls
+# (the client is generated, and typed only in part)
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -17,10 +19,24 @@ from kubernetes.aio.config.config_exception import ConfigException
 from bot_core.models.errors import FatalError
 from bot_operator.cluster import ClusterUnavailableError, RefusedObjectError
 from bot_operator.manifests import Document
-from bot_operator.naming import BOT_ID_LABEL, GROUP, MANAGER, VERSION, bot_labels, labelled_bot_id, object_name
-from bot_operator.naming import owner_labels, selector
-from bot_operator.observed import Observed, ObservedDeployment, ObservedPod, ObservedTradingBot
-from bot_operator.observed import parse_deployment, parse_pod, parse_tradingbot
+from bot_operator.naming import (
+    GROUP,
+    MANAGER,
+    VERSION,
+    bot_labels,
+    labelled_bot_id,
+    object_name,
+    owner_labels,
+    selector,
+)
+from bot_operator.observed import (
+    Observed,
+    ObservedDeployment,
+    ObservedTradingBot,
+    parse_deployment,
+    parse_pod,
+    parse_tradingbot,
+)
 
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=10.0)
 #: The API server's answers to a document that will never do.

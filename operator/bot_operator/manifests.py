@@ -10,9 +10,17 @@ from datetime import datetime
 from typing import Any
 
 from bot_core.models.config import BotConfig
-
-from bot_operator.naming import API_VERSION, BOT_ID_LABEL, INSTANCE_LABEL, MANAGER, NAME_LABEL, TEMPLATE_HASH
-from bot_operator.naming import Workload, bot_labels, object_name
+from bot_operator.naming import (
+    API_VERSION,
+    BOT_ID_LABEL,
+    INSTANCE_LABEL,
+    MANAGER,
+    NAME_LABEL,
+    TEMPLATE_HASH,
+    Workload,
+    bot_labels,
+    object_name,
+)
 from bot_operator.record import BotRecord
 from bot_operator.settings import DEFAULT_RESOURCES, BotPodSettings, OperatorSettings
 
@@ -122,7 +130,7 @@ def build_deployment(workload: Workload, settings: OperatorSettings, *, owner_ui
 
 
 def build_pod_template(workload: Workload, settings: OperatorSettings) -> Document:
-    """What shapes the pod: the chart's settings and the ids, nothing of a document, which the runtime applies itself."""
+    """What shapes the pod: the chart's settings and the ids. A document does not: the runtime applies it itself."""
     bot = settings.bot
     spec: Document = {
         "serviceAccountName": bot.service_account_name,
@@ -174,7 +182,7 @@ def _container(workload: Workload, settings: OperatorSettings) -> Document:
 
 def _environment(settings: OperatorSettings) -> list[Document]:
     secret = {"name": settings.database.secret_name, "key": settings.database.secret_key}
-    ours = [
+    ours: list[Document] = [
         {"name": "DATABASE_URL", "valueFrom": {"secretKeyRef": secret}},
         {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
         {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},

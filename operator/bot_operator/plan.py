@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from bot_core.models.bot import BotStatus, may_write
-
-from bot_operator.manifests import Document, build_deployment, build_pod_template, build_status, build_tradingbot
-from bot_operator.manifests import template_hash
+from bot_operator.manifests import (
+    Document,
+    build_deployment,
+    build_pod_template,
+    build_status,
+    build_tradingbot,
+    template_hash,
+)
 from bot_operator.naming import Workload, object_name
 from bot_operator.observed import Observed, ObservedTradingBot
 from bot_operator.record import BotRecord, Circumstances
@@ -146,9 +151,9 @@ def _stop_unanswered(record: BotRecord, bot: ObservedTradingBot) -> bool:
 def _plan_invalid(record: BotRecord, *, running: bool) -> list[Action]:
     if record.parsed.config is not None:
         return []
-    told = record.last_error == record.parsed.error
+    told = record.last_error == record.config_error
     shown = running or record.row.status == BotStatus.ERROR or not may_write(record.row.status, BotStatus.ERROR)
-    return [] if told and shown else [WriteRowError(record.parsed.error, keep_status=running)]
+    return [] if told and shown else [WriteRowError(record.config_error, keep_status=running)]
 
 
 def _plan_row_error(record: BotRecord, message: str, uid: str, reason: str) -> list[Action]:
@@ -159,9 +164,7 @@ def _plan_row_error(record: BotRecord, message: str, uid: str, reason: str) -> l
     return [WriteRowError(message), EmitEvent(reason, message, uid, warning=True)]
 
 
-def _plan_status(
-    record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances
-) -> list[Action]:
+def _plan_status(record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances) -> list[Action]:
     status = build_status_fields(record, observed, around.now)
     changed = {key for key in status.keys() | bot.status.keys() if status.get(key) != bot.status.get(key)}
     figures_only = changed <= FIGURES

@@ -13,7 +13,6 @@ import structlog
 
 from bot_core.models.errors import InvalidBotError, TransientError
 from bot_core.store.bots import BotStore
-
 from bot_operator.cluster import Cluster, RefusedObjectError
 from bot_operator.manifests import Document, build_event
 from bot_operator.naming import object_name
@@ -113,19 +112,29 @@ class Reconciler:
                 await self._cluster.delete_tradingbot(object_name(look.bot_id), uid)
                 if observed.bot is not None:
                     observed = replace(observed, bot=replace(observed.bot, deleting=True))
-            case WriteRowError(message, keep_status):
-                await self._store.failed(look.bot_id, message, keep_status=keep_status)
-                look = replace(look, record=await self._rows.get(look.bot_id))
-            case WriteRowStopped():
-                # The store asks the row itself for the reason: a request to start that came just now stands.
-                await self._store.stopped(look.bot_id)
-                look = replace(look, record=await self._rows.get(look.bot_id))
+            case WriteRowError() | WriteRowStopped():
+                look = await self._write_row(action, look)
             case EmitEvent():
                 await self._emit(action, look)
             case _:
                 assert_never(action)
         _tell(action)
         return replace(look, observed=observed)
+
+    async def _write_row(self, action: WriteRowError | WriteRowStopped, look: _Look) -> _Look:
+        match action:
+            case WriteRowError(message, keep_status):
+                await self._store.failed(look.bot_id, message, keep_status=keep_status)
+            case WriteRowStopped():
+                # The store asks the row itself for the reason: a request to start that came just now stands.
+                await self._store.stopped(look.bot_id)
+            case _:
+                assert_never(action)
+        record = await self._rows.get(look.bot_id)
+        if record is None:
+            # Whether the whole table went with it is for a new look to find out before anything is removed.
+            raise TransientError(f"bot {look.bot_id}: its row went away meanwhile")
+        return replace(look, record=record)
 
     async def _apply_deployment(self, manifest: Document, look: _Look) -> Observed:
         try:

@@ -7,14 +7,15 @@ from functools import cached_property
 from bot_core.models.bot import BotRow, DesiredState, desired_state
 from bot_core.models.config import ParsedConfig, parse_config
 from bot_core.store.projection import Figures
-
 from bot_operator.settings import OperatorSettings
+
+NO_FIGURES = Figures()
 
 
 @dataclass(frozen=True)
 class BotRecord:
     row: BotRow
-    figures: Figures = Figures()
+    figures: Figures = NO_FIGURES
 
     @cached_property
     def parsed(self) -> ParsedConfig:
@@ -23,6 +24,11 @@ class BotRecord:
     @cached_property
     def desired(self) -> DesiredState:
         return desired_state(self.row)
+
+    @property
+    def config_error(self) -> str:
+        """What is wrong with the document, in the very words of the runtime: both may write it into the row."""
+        return f"invalid configuration: {self.parsed.error}" if self.parsed.problems else ""
 
     @property
     def last_error(self) -> str:

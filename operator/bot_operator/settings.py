@@ -73,7 +73,7 @@ def load_settings(environ: Mapping[str, str]) -> OperatorSettings:
 
 
 def parse_settings(document: Any, source: str = "settings") -> OperatorSettings:
-    """Check a settings document; the FatalError names every wrong key, but no value: `env` may hold one that is private."""
+    """Check a settings document; the FatalError names every wrong key, but no value: `env` may hold a private one."""
     try:
         return OperatorSettings.model_validate(document)
     except ValidationError as error:

@@ -9,7 +9,6 @@ from typing import Any
 
 from bot_core.models.bot import BotStatus
 from bot_core.store.projection import OpenPosition
-
 from bot_operator.observed import Observed, ObservedPod
 from bot_operator.record import BotRecord
 
@@ -34,7 +33,7 @@ class Verdict:
     message: str = ""
 
 
-def judge(record: BotRecord, observed: Observed) -> Verdict:
+def judge(record: BotRecord, observed: Observed) -> Verdict:  # noqa: PLR0911  # a table: one line, one case
     """The phase that row and cluster together amount to."""
     deployment = observed.deployment
     if deployment is not None and not deployment.ours:
@@ -43,7 +42,7 @@ def judge(record: BotRecord, observed: Observed) -> Verdict:
         gone = deployment is None and not observed.pods
         return Verdict(Phase.STOPPED if gone else Phase.STOPPING, record.desired.reason)
     if deployment is None and record.parsed.config is None:
-        return Verdict(Phase.ERROR, record.parsed.error)
+        return Verdict(Phase.ERROR, record.config_error)
     if deployment is not None and deployment.deleting:
         return Verdict(Phase.PENDING, "waits for the previous pod to end")
     if deployment is not None and deployment.failure:
@@ -53,13 +52,13 @@ def judge(record: BotRecord, observed: Observed) -> Verdict:
     return _judge_pod(record, observed, observed.pod)
 
 
-def _judge_pod(record: BotRecord, observed: Observed, pod: ObservedPod) -> Verdict:
+def _judge_pod(record: BotRecord, observed: Observed, pod: ObservedPod) -> Verdict:  # noqa: PLR0911  # as above
     if pod.failing:
         return Verdict(Phase.ERROR, pod.trouble)
     if pod.ready and record.row.status == BotStatus.ERROR and record.parsed.config is not None:
         return Verdict(Phase.ERROR, record.last_error)
     if pod.ready and record.parsed.config is None:
-        return Verdict(Phase.RUNNING, f"runs on its last good document: {record.parsed.error}")
+        return Verdict(Phase.RUNNING, f"runs on its last good document; {record.config_error}")
     if pod.ready:
         return Verdict(Phase.RUNNING)
     if pod.trouble:
@@ -111,7 +110,7 @@ def _conditions(
     return [
         _condition(old, now, "Ready", on=ready, reason="PodReady" if ready else verdict.phase, message=not_ready),
         _condition(
-            old, now, "ConfigValid", on=valid, reason="Valid" if valid else "Invalid", message=record.parsed.error
+            old, now, "ConfigValid", on=valid, reason="Valid" if valid else "Invalid", message=record.config_error
         ),
         _condition(
             old, now, "Trading", on=trading, reason="Trading" if trading else "NotTrading",

@@ -10,7 +10,6 @@ from enum import StrEnum
 import structlog
 
 from bot_core.models.errors import InvalidBotError, TradingBotError
-
 from bot_operator.backlog import Backlog
 
 WORKERS = 8
@@ -89,8 +88,8 @@ async def _outcome_of(bot_id: int, look: Callable[[int], Awaitable[None]]) -> Ou
         # Tables that are missing are fatal to a bot; the operator outlives that: they may be on their way.
         _log.warning("bot_not_reconciled", error=str(error) or f"took more than {ONE_LOOK_SECONDS:.0f} s")
         return Outcome.RETRY
-    except Exception:
-        _log.exception("bot_not_reconciled")
+    except Exception:  # noqa: BLE001  # one bad bot never touches another
+        _log.error("bot_not_reconciled", exc_info=True)
         return Outcome.BUG
     return Outcome.SETTLED
 

@@ -1,0 +1,102 @@
+{{/* The stem of all names: release and chart, short enough to be lengthened. */}}
+{{- define "tradingbot.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 45 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 45 | trimSuffix "-" -}}
+{{- end -}}
+{{- end }}
+
+{{/* What selects the pods of one component: (list $ "operator"). */}}
+{{- define "tradingbot.selectorLabels" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: tradingbot-operator
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{/* Labels of the chart's own objects. None is labelled as managed by the operator: it must never touch them. */}}
+{{- define "tradingbot.labels" -}}
+{{- $root := index . 0 -}}
+{{ include "tradingbot.selectorLabels" . }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name ($root.Chart.Version | replace "+" "_") }}
+{{- end }}
+
+{{/* repository:tag of an image: (list $ .Values.bot.image). */}}
+{{- define "tradingbot.image" -}}
+{{- $root := index . 0 -}}{{- $image := index . 1 -}}
+{{- printf "%s:%s" $image.repository (default $root.Chart.AppVersion $image.tag) -}}
+{{- end }}
+
+{{- define "tradingbot.postgresqlName" -}}
+{{ include "tradingbot.fullname" . }}-postgresql
+{{- end }}
+
+{{/* The Secret that holds the database URL; here the one choice that a release must make is checked. */}}
+{{- define "tradingbot.databaseSecret" -}}
+{{- if and .Values.database.existingSecret .Values.postgresql.enabled -}}
+{{- fail "database.existingSecret and postgresql.enabled are both set: choose one database" -}}
+{{- else if .Values.database.existingSecret -}}
+{{- .Values.database.existingSecret -}}
+{{- else if .Values.postgresql.enabled -}}
+{{- include "tradingbot.postgresqlName" . -}}
+{{- else -}}
+{{- fail "no database: set database.existingSecret to the name of a Secret that holds the database URL, or postgresql.enabled=true for a trial" -}}
+{{- end -}}
+{{- end }}
+
+{{- define "tradingbot.databaseEnv" -}}
+- name: DATABASE_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "tradingbot.databaseSecret" . }}
+      key: {{ if .Values.postgresql.enabled }}url{{ else }}{{ .Values.database.secretKey }}{{ end }}
+{{- end }}
+
+{{/* Restricted pod security, for a user id. */}}
+{{- define "tradingbot.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: {{ . }}
+runAsGroup: {{ . }}
+fsGroup: {{ . }}
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "tradingbot.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{/* What the operator reads: settings.json. It holds no secret, only the name of one. */}}
+{{- define "tradingbot.settings" -}}
+{{- $bot := .Values.bot -}}
+{{- $database := dict "secretName" (include "tradingbot.databaseSecret" .) "secretKey" (ternary "url" .Values.database.secretKey .Values.postgresql.enabled) -}}
+{{- $pod := dict
+  "image" (include "tradingbot.image" (list . $bot.image))
+  "imagePullPolicy" $bot.image.pullPolicy
+  "imagePullSecrets" .Values.imagePullSecrets
+  "serviceAccountName" (printf "%s-bot" (include "tradingbot.fullname" .))
+  "resources" $bot.resources
+  "nodeSelector" $bot.nodeSelector
+  "tolerations" $bot.tolerations
+  "volumes" $bot.volumes
+  "volumeMounts" $bot.volumeMounts
+  "env" $bot.env
+  "terminationGracePeriodSeconds" $bot.terminationGracePeriodSeconds
+-}}
+{{- dict
+  "namespace" .Release.Namespace
+  "release" .Release.Name
+  "database" $database
+  "pollSeconds" .Values.operator.pollSeconds
+  "statusSeconds" .Values.operator.statusSeconds
+  "logLevel" .Values.operator.logLevel
+  "bot" $pod
+| toPrettyJson -}}
+{{- end }}

@@ -1,0 +1,28 @@
+"""What every test shares: the option that writes golden files anew."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write golden files instead of comparing with them")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, Any], None]:
+    """Compare a document with `golden/<name>.json` beside the test; with --update-golden write it."""
+
+    def check(name: str, document: Any) -> None:
+        path = Path(request.path).parent / "golden" / f"{name}.json"
+        text = json.dumps(document, indent=2, sort_keys=True) + "\n"
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert path.exists(), f"{path} is missing; write it with --update-golden"
+        assert json.loads(path.read_text(encoding="utf-8")) == document
+
+    return check

@@ -1,0 +1,139 @@
+"""The port to the cluster in memory: documents as the API server would keep them, pods as the test says."""
+
+import copy
+import itertools
+from typing import Any
+
+from bot_operator.cluster import ClusterUnavailableError, RefusedObjectError
+from bot_operator.naming import bot_labels, is_ours, labelled_bot_id, object_name
+from bot_operator.observed import (
+    Observed,
+    ObservedDeployment,
+    ObservedTradingBot,
+    parse_deployment,
+    parse_pod,
+    parse_tradingbot,
+)
+
+Document = dict[str, Any]
+
+
+class FakeCluster:
+    """`writes` lists what was sent, as ("apply", "Deployment", "bot-7"); `down` and `refused` make it fail."""
+
+    def __init__(self, release: str = "fleet") -> None:
+        self._release = release
+        self._numbers = itertools.count(1)
+        self.bots: dict[str, Document] = {}
+        self.deployments: dict[str, Document] = {}
+        self.pods: dict[str, Document] = {}
+        self.events: list[Document] = []
+        self.writes: list[tuple[str, str, str]] = []
+        self.down = False
+        self.refused = ""
+
+    # The port.
+
+    async def observe(self, bot_id: int) -> Observed:
+        self._answer()
+        bot, deployment = self.bots.get(object_name(bot_id)), self.deployments.get(object_name(bot_id))
+        return Observed(
+            bot=parse_tradingbot(bot, self._release) if bot else None,
+            deployment=parse_deployment(deployment, self._release) if deployment else None,
+            pods=tuple(parse_pod(pod) for pod in self.pods.values() if _bot_id(pod) == bot_id),
+        )
+
+    async def observe_all(self) -> dict[int, Observed]:
+        self._answer()
+        everything = [*self.bots.values(), *self.deployments.values(), *self.pods.values()]
+        ours = [item for item in everything if is_ours(item["metadata"]["labels"], self._release)]
+        return {bot_id: await self.observe(bot_id) for item in ours if (bot_id := _bot_id(item)) is not None}
+
+    async def apply_tradingbot(self, manifest: Document) -> ObservedTradingBot:
+        return parse_tradingbot(self._apply(self.bots, manifest), self._release)
+
+    async def apply_status(self, manifest: Document) -> ObservedTradingBot:
+        self._write("status", "TradingBot", manifest["metadata"]["name"])
+        bot = self.bots[manifest["metadata"]["name"]]
+        bot["status"] = copy.deepcopy(manifest["status"])
+        return parse_tradingbot(bot, self._release)
+
+    async def apply_deployment(self, manifest: Document) -> ObservedDeployment:
+        return parse_deployment(self._apply(self.deployments, manifest), self._release)
+
+    async def delete_deployment(self, name: str, uid: str) -> None:
+        self._write("delete", "Deployment", name)
+        deployment = self.deployments[name]
+        assert deployment["metadata"]["uid"] == uid
+        pods = [pod for pod in self.pods.values() if _bot_id(pod) == _bot_id(deployment)]
+        for item in (deployment, *pods):
+            item["metadata"]["deletionTimestamp"] = "2026-03-01T12:00:00Z"
+        if not pods:
+            del self.deployments[name]
+
+    async def delete_tradingbot(self, name: str, uid: str) -> None:
+        self._write("delete", "TradingBot", name)
+        assert self.bots.pop(name)["metadata"]["uid"] == uid
+
+    async def emit(self, event: Document) -> None:
+        self._answer()
+        self.events.append(event)
+
+    async def aclose(self) -> None:
+        return
+
+    # What the test does to it.
+
+    def start_pod(self, bot_id: int, *, ready: bool = True) -> None:
+        name = f"bot-{bot_id}-{next(self._numbers)}"
+        self.pods[name] = {
+            "metadata": {
+                "name": name,
+                "labels": bot_labels(self._release, bot_id),
+                "creationTimestamp": f"2026-03-01T11:00:{next(self._numbers):02}Z",
+            },
+            "status": {
+                "phase": "Running",
+                "conditions": [{"type": "Ready", "status": str(ready)}],
+                "containerStatuses": [{"restartCount": 0, "state": {"running": {}}}],
+            },
+        }
+
+    def end_pods(self, bot_id: int) -> None:
+        """The pods have ended, and so has what waited for them."""
+        self.pods = {name: pod for name, pod in self.pods.items() if _bot_id(pod) != bot_id}
+        deployment = self.deployments.get(object_name(bot_id))
+        if deployment is not None and "deletionTimestamp" in deployment["metadata"]:
+            del self.deployments[object_name(bot_id)]
+
+    def status(self, bot_id: int) -> Document:
+        status: Document = self.bots[object_name(bot_id)]["status"]
+        return status
+
+    def reasons(self) -> list[str]:
+        return [event["reason"] for event in self.events]
+
+    def _apply(self, kept: dict[str, Document], manifest: Document) -> Document:
+        name = manifest["metadata"]["name"]
+        self._write("apply", manifest["kind"], name)
+        if manifest["kind"] == self.refused:
+            raise RefusedObjectError(f"{name}: will not do")
+        old = kept.get(name, {"metadata": {"uid": f"uid-{next(self._numbers)}", "generation": 0}, "spec": None})
+        new = copy.deepcopy(manifest)
+        generation = old["metadata"]["generation"] + (new["spec"] != old["spec"])
+        new["metadata"] |= {"uid": old["metadata"]["uid"], "generation": generation}
+        kept[name] = new | ({"status": old["status"]} if "status" in old else {})
+        return kept[name]
+
+    def _write(self, *what: str) -> None:
+        self._answer()
+        verb, kind, name = what
+        self.writes.append((verb, kind, name))
+
+    def _answer(self) -> None:
+        if self.down:
+            raise ClusterUnavailableError("the API server is down")
+
+
+def _bot_id(item: Document) -> int | None:
+    return labelled_bot_id(item["metadata"].get("labels") or {})

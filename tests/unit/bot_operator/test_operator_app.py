@@ -1,0 +1,137 @@
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import kopf
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from bot_core.store.bots import BotStore
+from bot_core.store.database import Database
+from bot_core.store.upgrade import upgrade
+from bot_operator.app import OperatorApp
+from bot_operator.handlers.events import register_events
+from bot_operator.handlers.process import build_settings
+from bot_operator.health import SweepHealth
+from bot_operator.metrics import Metrics
+from bot_operator.naming import bot_labels
+from bot_operator.web import build_web
+from support.fake_cluster import FakeCluster
+from support.operator_builders import a_document, some_settings
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def _eventually(condition: Any) -> None:
+    async with asyncio.timeout(10):
+        while not await condition():  # noqa: ASYNC110  # of another task's doing, which sets no event
+            await asyncio.sleep(0)
+
+
+async def test_the_whole_app_turns_a_row_into_a_deployment_and_answers_on_its_port(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'bots.db'}"
+    upgrade(url)
+    cluster, port = FakeCluster(), _free_port()
+    app = OperatorApp.compose(some_settings(), Database(url), cluster, port)
+    store = BotStore(app.database, actor="test")
+    bot_id = await store.insert(a_document(), await store.user("trader@example.com"))
+    running = asyncio.create_task(app.run())
+
+    async def deployed() -> bool:
+        return f"bot-{bot_id}" in cluster.deployments
+
+    async def ready() -> bool:
+        async with client.get(f"http://127.0.0.1:{port}/readyz") as answer:
+            return answer.status == 200
+
+    async with aiohttp.ClientSession() as client:
+        await _eventually(deployed)
+        await _eventually(ready)
+        async with client.get(f"http://127.0.0.1:{port}/metrics") as answer:
+            assert 'reconciles_total{outcome="settled"} 1.0' in await answer.text()
+    cluster.start_pod(bot_id)
+    app.wake(bot_labels("fleet", bot_id))
+
+    async def shown() -> bool:
+        return bool(cluster.status(bot_id)["phase"] == "Running")
+
+    await _eventually(shown)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await app.aclose()
+
+
+@pytest.mark.parametrize(
+    ("after", "sweeps", "alive", "ready"),
+    [
+        (0, [], 200, 503),
+        (1, ["succeeded"], 200, 200),
+        (1, ["succeeded", "failed"], 200, 503),
+        (3600, ["tried", "failed"], 200, 503),
+        (3600, [], 503, 503),
+    ],
+)
+async def test_alive_means_that_sweeps_are_tried_and_ready_that_the_last_one_read_everything(
+    after: float, sweeps: list[str], alive: int, ready: int
+) -> None:
+    clock = _Clock()
+    health = SweepHealth(30, monotonic=clock)
+    clock.seconds = after
+    for sweep in sweeps:
+        getattr(health, sweep)()
+    async with TestClient(TestServer(build_web(health, Metrics()))) as client:
+        assert [(await client.get(path)).status for path in ("/healthz", "/readyz")] == [alive, ready]
+
+
+async def test_kopf_only_watches_what_is_ours_and_changes_nothing(tmp_path: Path) -> None:
+    app = OperatorApp.compose(some_settings(), Database(f"sqlite:///{tmp_path / 'bots.db'}"), FakeCluster(), 0)
+    registry = kopf.OperatorRegistry()
+    register_events(registry, app)
+    watching = registry._watching.get_all_handlers()
+    assert len(watching) == 3
+    assert all(handler.labels for handler in watching)
+    assert not registry._changing.get_all_handlers()
+    assert not registry._spawning.get_all_handlers()
+    settings = build_settings(app)
+    assert not settings.posting.enabled
+    assert set(settings.watching.label_selectors.values()) == {
+        "app.kubernetes.io/instance=fleet,app.kubernetes.io/managed-by=tradingbot-operator"
+    }
+    await app.aclose()
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [({}, "OPERATOR_SETTINGS is not set"), ({"OPERATOR_SETTINGS": "settings.json"}, "DATABASE_URL is not set")],
+)
+def test_a_process_that_can_not_run_says_why_in_one_json_line_and_exits_with_one(
+    tmp_path: Path, environ: dict[str, str], told: str
+) -> None:
+    (tmp_path / "settings.json").write_text(some_settings().model_dump_json(by_alias=True))
+    kept = {key: value for key, value in os.environ.items() if key not in {"OPERATOR_SETTINGS", "DATABASE_URL"}}
+    ended = subprocess.run(
+        [sys.executable, "-m", "bot_operator"], cwd=tmp_path, env=kept | environ, capture_output=True, text=True,
+        check=False, timeout=60,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert told in json.loads(line)["error"]

@@ -1,0 +1,85 @@
+from bot_operator.backlog import SHORTEST_RETRY, Backlog
+
+
+def test_a_bot_named_often_is_given_out_once() -> None:
+    backlog = Backlog()
+    for _ in range(5):
+        backlog.add(7, now=0)
+    assert [backlog.take(0), backlog.take(0)] == [7, None]
+
+
+def test_the_bot_that_has_been_due_for_longest_comes_first() -> None:
+    backlog = Backlog()
+    backlog.add(9, now=0)
+    backlog.add(7, now=1)
+    backlog.add(8, now=2)
+    assert [backlog.take(5) for _ in range(3)] == [9, 7, 8]
+
+
+def test_news_during_the_work_comes_due_right_after_it_and_not_beside_it() -> None:
+    backlog = Backlog()
+    backlog.add(7, now=0)
+    assert backlog.take(0) == 7
+    backlog.add(7, now=1)
+    assert backlog.take(1) is None
+    backlog.succeeded(7)
+    assert backlog.take(1) == 7
+    backlog.succeeded(7)
+    assert len(backlog) == 0
+
+
+def test_each_failure_doubles_the_back_off_up_to_the_longest() -> None:
+    backlog = Backlog(first_retry=1, longest_retry=10)
+    now, delays = 0.0, []
+    backlog.add(7, now=now)
+    for _ in range(6):
+        assert backlog.take(now) == 7
+        delays.append(backlog.failed(7, now))
+        assert backlog.take(now + delays[-1] - 0.01) is None
+        now += delays[-1]
+    assert delays == [1, 2, 4, 8, 10, 10]
+
+
+def test_success_lets_the_back_off_start_anew() -> None:
+    backlog = Backlog()
+    backlog.add(7, now=0)
+    backlog.take(0)
+    assert backlog.failed(7, now=0) == 1
+    backlog.take(1)
+    assert backlog.failed(7, now=1) == 2
+    backlog.take(3)
+    backlog.succeeded(7)
+    backlog.add(7, now=4)
+    backlog.take(4)
+    assert backlog.failed(7, now=4) == 1
+
+
+def test_news_wakes_a_failing_bot_early_but_not_at_once_and_a_poll_does_not() -> None:
+    backlog = Backlog(first_retry=30)
+    backlog.add(7, now=0)
+    backlog.take(0)
+    backlog.failed(7, now=0)
+    backlog.add(7, now=0.1, news=False)
+    assert backlog.next_due() == 30
+    backlog.add(7, now=0.1)
+    assert backlog.next_due() == SHORTEST_RETRY
+    assert backlog.take(SHORTEST_RETRY) == 7
+
+
+def test_news_during_work_that_then_fails_shortens_the_back_off_and_a_poll_does_not() -> None:
+    for news, delay in ((True, SHORTEST_RETRY), (False, 30)):
+        backlog = Backlog(first_retry=30)
+        backlog.add(7, now=0)
+        backlog.take(0)
+        backlog.add(7, now=0.5, news=news)
+        assert backlog.failed(7, now=1) == delay
+
+
+def test_a_failing_bot_does_not_hold_another_up() -> None:
+    backlog = Backlog()
+    backlog.add(7, now=0)
+    backlog.take(0)
+    backlog.failed(7, now=0)
+    backlog.add(8, now=0)
+    assert backlog.take(0) == 8
+    assert backlog.next_due() == 1

@@ -1,0 +1,158 @@
+"""The adapter against a server that speaks HTTP as the API server does; the real one is the e2e tests' matter."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+
+from bot_operator.cluster import ClusterUnavailableError, RefusedObjectError
+from bot_operator.kube import Kube
+from bot_operator.manifests import build_deployment, build_status, build_tradingbot
+from bot_operator.naming import Workload, bot_labels
+from support.operator_builders import a_row, some_settings
+
+_BOTS = "/apis/tradingbot.dev/v1alpha1/namespaces/trading/tradingbots"
+_DEPLOYMENTS = "/apis/apps/v1/namespaces/trading/deployments"
+_PODS = "/api/v1/namespaces/trading/pods"
+
+
+@dataclass
+class _Api:
+    """Answers by path, in turn; keeps what it was asked."""
+
+    answers: dict[str, list[tuple[int, Any]]] = field(default_factory=dict)
+    asked: list[tuple[str, str, dict[str, str], str, Any]] = field(default_factory=list)
+    kube: Kube = field(init=False)
+
+    def says(self, path: str, document: Any, status: int = 200) -> None:
+        self.answers.setdefault(path, []).append((status, document))
+
+    async def handle(self, request: web.Request) -> web.Response:
+        text = await request.text()
+        body = json.loads(text) if text else None
+        self.asked.append((request.method, request.path, dict(request.query), request.content_type, body))
+        answers = self.answers.get(request.path) or [(404, {"message": "not found"})]
+        status, document = answers.pop(0) if len(answers) > 1 else answers[0]
+        return web.Response(text=document if isinstance(document, str) else json.dumps(document), status=status)
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[_Api]:
+    found = _Api()
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", found.handle)
+    async with TestServer(application) as server:
+        configuration = Configuration()
+        configuration.host = str(server.make_url("")).rstrip("/")
+        found.kube = Kube(ApiClient(configuration), "trading", "fleet")
+        yield found
+        await found.kube.aclose()
+
+
+def _object(bot_id: int, name: str | None = None, **labels: str) -> dict[str, Any]:
+    meta = {"name": name or f"bot-{bot_id}", "uid": f"uid-{bot_id}", "labels": bot_labels("fleet", bot_id) | labels}
+    return {"metadata": meta, "spec": {}}
+
+
+async def test_what_is_not_there_is_none_and_no_error(api: _Api) -> None:
+    api.says(_PODS, {"items": []})
+    observed = await api.kube.observe(7)
+    assert observed.nothing
+    assert [path for _, path, *_ in api.asked] == [f"{_BOTS}/bot-7", f"{_DEPLOYMENTS}/bot-7", _PODS]
+    assert "tradingbot.dev/bot-id=7" in api.asked[2][2]["labelSelector"]
+    assert "app.kubernetes.io/instance=fleet" in api.asked[2][2]["labelSelector"]
+
+
+async def test_a_foreign_object_of_the_name_is_seen_as_foreign(api: _Api) -> None:
+    api.says(f"{_DEPLOYMENTS}/bot-7", {"metadata": {"name": "bot-7", "uid": "x"}})
+    api.says(_PODS, {"items": []})
+    deployment = (await api.kube.observe(7)).deployment
+    assert deployment is not None
+    assert not deployment.ours
+
+
+async def test_everything_is_listed_once_a_kind_page_by_page(api: _Api) -> None:
+    api.says(_BOTS, {"items": [_object(7)], "metadata": {"continue": "more"}})
+    api.says(_BOTS, {"items": [_object(8), _object(9, name="a-copy-of-bot-9")], "metadata": {}})
+    api.says(_DEPLOYMENTS, {"items": None, "metadata": {}})
+    api.says(_PODS, {"items": [_object(8, name="bot-8-abc")], "metadata": {}})
+    found = await api.kube.observe_all()
+    assert set(found) == {7, 8}
+    assert found[8].pod is not None
+    assert [query.get("continue") for _, path, query, *_ in api.asked if path == _BOTS] == [None, "more"]
+
+
+async def test_a_list_of_an_unknown_kind_is_no_empty_list(api: _Api) -> None:
+    with pytest.raises(ClusterUnavailableError):
+        await api.kube.observe_all()
+
+
+async def test_apply_is_server_side_and_forced_under_the_operators_name(api: _Api) -> None:
+    manifest = build_tradingbot(a_row(7).record(), some_settings())
+    api.says(f"{_BOTS}/bot-7", _object(7))
+    api.says(f"{_BOTS}/bot-7/status", _object(7))
+    assert (await api.kube.apply_tradingbot(manifest)).uid == "uid-7"
+    await api.kube.apply_status(build_status("bot-7", some_settings(), {"phase": "Running"}))
+    for (method, _, query, content_type, body), path in zip(api.asked, ("", "/status"), strict=True):
+        assert (method, content_type) == ("PATCH", "application/apply-patch+yaml")
+        assert query == {"fieldManager": "tradingbot-operator", "force": "true"}
+        assert body["kind"] == "TradingBot", path
+    assert api.asked[0][4] == manifest
+
+
+async def test_a_deployment_is_deleted_in_the_foreground_and_only_this_very_one(api: _Api) -> None:
+    api.says(f"{_DEPLOYMENTS}/bot-7", {})
+    await api.kube.delete_deployment("bot-7", "uid-1")
+    method, _, _, _, body = api.asked[0]
+    assert method == "DELETE"
+    assert body["propagationPolicy"] == "Foreground"
+    assert body["preconditions"] == {"uid": "uid-1"}
+
+
+async def test_deleting_what_is_gone_is_done(api: _Api) -> None:
+    await api.kube.delete_tradingbot("bot-7", "uid-1")
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, RefusedObjectError),
+        (422, RefusedObjectError),
+        (401, ClusterUnavailableError),
+        (403, ClusterUnavailableError),
+        (404, ClusterUnavailableError),
+        (409, ClusterUnavailableError),
+        (429, ClusterUnavailableError),
+        (500, ClusterUnavailableError),
+        (503, ClusterUnavailableError),
+    ],
+)
+async def test_an_answer_becomes_an_error_by_its_consequence_in_the_servers_own_words(
+    api: _Api, status: int, error: type[Exception]
+) -> None:
+    manifest = build_deployment(Workload.of([7]), some_settings(), owner_uid="uid-1")
+    api.says(f"{_DEPLOYMENTS}/bot-7", {"message": "because of this"}, status)
+    with pytest.raises(error, match=r"because of this|not found"):
+        await api.kube.apply_deployment(manifest)
+
+
+async def test_an_answer_that_is_no_json_is_shown_shortened(api: _Api) -> None:
+    api.says(_BOTS, "<html>" + "x" * 500, 502)
+    with pytest.raises(ClusterUnavailableError) as caught:
+        await api.kube.observe_all()
+    assert len(str(caught.value)) < 400
+
+
+async def test_a_server_that_does_not_answer_is_unavailable() -> None:
+    configuration = Configuration()
+    configuration.host = "http://127.0.0.1:1"
+    kube = Kube(ApiClient(configuration), "trading", "fleet")
+    with pytest.raises(ClusterUnavailableError, match="did not answer"):
+        await kube.observe(7)
+    await kube.aclose()
