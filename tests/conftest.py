@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from bot_core.logs import configure_logging
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write golden files instead of comparing with them")
@@ -26,3 +28,8 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, Any], None]:
         assert json.loads(path.read_text(encoding="utf-8")) == document
 
     return check
+
+
+@pytest.fixture(autouse=True)
+def _quiet_logs() -> None:
+    configure_logging("CRITICAL", json=True)

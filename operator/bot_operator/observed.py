@@ -51,6 +51,7 @@ class ObservedPod:
     name: str
     created: str
     deleting: bool = False
+    started: bool = False
     ready: bool = False
     restarts: int = 0
     trouble: str = ""
@@ -118,6 +119,7 @@ def parse_pod(document: Mapping[str, Any]) -> ObservedPod:
         name=str(meta.get("name", "")),
         created=str(meta.get("creationTimestamp", "")),
         deleting="deletionTimestamp" in meta,
+        started=any("running" in _mapping(container, "state") for container in containers),
         ready=_condition(status, "Ready").get("status") == "True",
         restarts=sum(int(container.get("restartCount", 0)) for container in containers),
         trouble=trouble,

@@ -61,7 +61,7 @@ def _judge_pod(record: BotRecord, observed: Observed, pod: ObservedPod) -> Verdi
         return Verdict(Phase.RUNNING, f"runs on its last good document; {record.config_error}")
     if pod.ready:
         return Verdict(Phase.RUNNING)
-    if pod.trouble:
+    if not pod.started:
         return Verdict(Phase.PENDING, pod.trouble)
     old = observed.bot.status if observed.bot else {}
     if old.get("phase") == Phase.RUNNING and old.get("pod") == pod.name and old.get("restarts") == pod.restarts:

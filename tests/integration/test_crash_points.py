@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -62,7 +63,8 @@ async def the_books(url: str, bot_id: int) -> tuple[dict[str, Any], int]:
 async def new_bot(url: str) -> int:
     database = Database(url)
     try:
-        return await insert_bot(database, a_document())
+        data = {"data_source": "generated", "interval": "1h", "seed": 3, "speed": 0, "bars": 70}
+        return await insert_bot(database, a_document(data=data))
     finally:
         await database.aclose()
 
@@ -71,7 +73,8 @@ async def new_bot(url: str) -> int:
 async def test_a_crash_before_or_after_any_single_commit_changes_nothing_in_the_end(tmp_path: Any) -> None:
     calm_url = f"sqlite:///{tmp_path / 'calm.db'}"
     upgrade(calm_url)
-    calm = await new_bot(calm_url)
+    bot_id = calm = await new_bot(calm_url)
+    prepared = shutil.copy(tmp_path / "calm.db", tmp_path / "prepared.db")
     transactions = await run(calm_url, calm)
     expected, told = await the_books(calm_url, calm)
     assert len(expected["trading_trades"]) >= 5
@@ -80,9 +83,7 @@ async def test_a_crash_before_or_after_any_single_commit_changes_nothing_in_the_
 
     for crash_at in range(1, transactions + 1):
         for committed in (False, True):
-            url = f"sqlite:///{tmp_path / f'crash-{crash_at}-{committed}.db'}"
-            upgrade(url)
-            bot_id = await new_bot(url)
+            url = f"sqlite:///{shutil.copy(prepared, tmp_path / f'crash-{crash_at}-{committed}.db')}"
             await run(url, bot_id, crash_at, committed=committed)
             await run(url, bot_id)
             assert await the_books(url, bot_id) == (expected, told), f"crash in transaction {crash_at}, {committed=}"

@@ -40,7 +40,7 @@ class PostgresServer:
         self._listen = listen
         self._folder = Path(tempfile.mkdtemp(prefix="tradingbot-postgres-"))
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
 
     def url(self, database: str = "postgres", host: str = "127.0.0.1") -> str:
         return f"postgresql+psycopg://tradingbot:{self.password}@{host}:{self.port}/{database}"
@@ -130,7 +130,7 @@ def _as_nobody() -> dict[str, int]:
     return {"user": user.pw_uid, "group": user.pw_gid}
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,0 +1,269 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, func, select, update
+from support.bots import a_document, cancel, insert_bot, surroundings
+
+from bot_core.models.bot import BotRow, BotStatus
+from bot_core.schema import bots, events, trades
+from bot_core.store.bots import BotStore
+from bot_core.store.database import Database
+from bot_core.store.leases import LeaseStore
+from bot_core.store.listen import Listener
+from bot_runtime.engine.board import FleetBoard, Phase
+from bot_runtime.strategy_manager import StrategyManager
+
+PACED = {"data_source": "generated", "interval": "1h", "seed": 3, "speed": 50}
+BAD_STRATEGY = {"type": "CustomStrategy", "parameters": {"entry_logic": {"name": "RSIOrBBEntry"}}}
+
+
+class Running:
+    """A manager on a database, and what a person would look at."""
+
+    def __init__(self, database: Database, manager: StrategyManager, fleet: FleetBoard) -> None:
+        self.database, self.manager, self.fleet = database, manager, fleet
+        self.store = BotStore(database, actor="somebody")
+
+    async def row(self, bot_id: int) -> BotRow:
+        row = await self.store.get(bot_id)
+        assert row is not None
+        return row
+
+    async def until(self, condition: Any, what: str, timeout: float = 20) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                while not await condition():
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            pytest.fail(f"{what} did not happen; boards: {[b.to_json() for b in self.fleet.bots.values()]}")
+
+    async def until_status(self, bot_id: int, status: str) -> BotRow:
+        async def reached() -> bool:
+            return (await self.row(bot_id)).status == status
+
+        await self.until(reached, f"status {status} of bot {bot_id}")
+        return await self.row(bot_id)
+
+    async def trade_count(self, bot_id: int) -> int:
+        async with self.database.read() as connection:
+            query = select(func.count()).select_from(trades).where(trades.c.bot_id == bot_id)
+            return int(await connection.scalar(query) or 0)
+
+    async def change(self, bot_id: int, **values: Any) -> None:
+        async with self.database.write() as connection:
+            await connection.execute(update(bots).where(bots.c.id == bot_id).values(values))
+        self.manager.wake()
+
+
+@asynccontextmanager
+async def running(url: str, **options: Any) -> AsyncIterator[Running]:
+    database = Database(url, pool_size=10)
+    around = surroundings(database)
+    manager = StrategyManager(around, poll_seconds=0.3, **options)
+    stop = asyncio.Event()
+    loop = asyncio.create_task(manager.run(stop))
+    try:
+        yield Running(database, manager, around.fleet)
+    finally:
+        stop.set()
+        await loop
+        await manager.shutdown()
+        await database.aclose()
+
+
+async def new_bot(url: str, **changes: Any) -> int:
+    database = Database(url)
+    try:
+        return await insert_bot(database, a_document(**({"data": PACED} | changes)))
+    finally:
+        await database.aclose()
+
+
+async def test_a_new_row_starts_and_trades_and_a_disabled_one_stops_until_it_is_enabled(database_url: str) -> None:
+    async with running(database_url) as seen:
+        bot_id = await new_bot(database_url)
+        await seen.until_status(bot_id, "running")
+
+        async def traded() -> bool:
+            return await seen.trade_count(bot_id) > 0
+
+        await seen.until(traded, "a trade")
+        await seen.change(bot_id, status="disabled")
+        row = await seen.until_status(bot_id, "stopped")
+        assert row.extra_metadata["stopped_by"] == "request"
+        assert seen.fleet.bots[bot_id].phase is Phase.STOPPED
+        await asyncio.sleep(0.7)  # two polls: it must not come back by itself
+        assert (await seen.row(bot_id)).status == "stopped"
+        await seen.change(bot_id, status="enabled")
+        row = await seen.until_status(bot_id, "running")
+        assert "stopped_by" not in row.extra_metadata
+
+
+async def test_an_invalid_row_is_refused_with_every_problem_and_others_do_not_notice(database_url: str) -> None:
+    async with running(database_url) as seen:
+        good = await new_bot(database_url)
+        bad = await new_bot(database_url, strategy=BAD_STRATEGY, symbol=None)
+        row = await seen.until_status(bad, "error")
+        assert "symbol: is missing" in row.extra_metadata["last_error"]
+        assert "RSIOrBBEntryMixin" in row.extra_metadata["last_error"]
+        assert row.error_count == 1
+        await seen.until_status(good, "running")
+        await asyncio.sleep(0.7)
+        assert (await seen.row(bad)).error_count == 1, "the same error is not counted at every poll"
+
+        await seen.change(bad, config=a_document(data=PACED))
+        row = await seen.until_status(bad, "running")
+        assert "last_error" not in row.extra_metadata
+
+
+async def test_a_running_bot_whose_row_turns_invalid_keeps_running_and_says_so(database_url: str) -> None:
+    async with running(database_url) as seen:
+        bot_id = await new_bot(database_url)
+        await seen.until_status(bot_id, "running")
+        await seen.change(bot_id, config=a_document(data=PACED, strategy=BAD_STRATEGY))
+
+        async def told() -> bool:
+            return "last_error" in (await seen.row(bot_id)).extra_metadata
+
+        await seen.until(told, "the error in the row")
+        assert (await seen.row(bot_id)).status == "running"
+        bars = seen.fleet.bots[bot_id].bars
+
+        async def goes_on() -> bool:
+            return seen.fleet.bots[bot_id].bars > bars + 10
+
+        await seen.until(goes_on, "more bars")
+
+    async with running(database_url) as seen:  # also after a restart: the last good document is in the tables
+        await seen.until_status(bot_id, "running")
+
+
+async def test_a_changed_document_is_applied_without_a_restart_of_the_process(database_url: str) -> None:
+    async with running(database_url) as seen:
+        bot_id = await new_bot(database_url)
+        await seen.until_status(bot_id, "running")
+        before = seen.fleet.bots[bot_id].config_hash
+        document = a_document(data=PACED)
+        document["strategy"]["parameters"]["position_size"] = 0.2
+        await seen.change(bot_id, config=document)
+
+        async def applied() -> bool:
+            board = seen.fleet.bots[bot_id]
+            return board.config_hash != before and board.phase is Phase.RUNNING
+
+        await seen.until(applied, "the new configuration")
+        manual = document | {"update_policy": "manual", "name": "never applied"}
+        applied_hash = seen.fleet.bots[bot_id].config_hash
+        await seen.change(bot_id, config=manual)
+        await asyncio.sleep(0.7)
+        assert seen.fleet.bots[bot_id].config_hash == applied_hash
+
+
+async def test_a_stop_request_and_a_restart_request_are_answered(database_url: str) -> None:
+    async with running(database_url) as seen:
+        bot_id = await new_bot(database_url)
+        await seen.until_status(bot_id, "running")
+        epoch = seen.fleet.bots[bot_id].epoch or 0
+        await seen.change(bot_id, status="restarting")
+        await seen.until_status(bot_id, "running")
+        assert (seen.fleet.bots[bot_id].epoch or 0) > epoch
+        await seen.change(bot_id, status="stopping")
+        row = await seen.until_status(bot_id, "stopped")
+        assert row.extra_metadata["stopped_by"] == "request"
+
+
+async def test_a_shutdown_leaves_a_bot_that_resumes_and_a_stop_request_without_a_process_is_answered(
+    database_url: str,
+) -> None:
+    bot_id = await new_bot(database_url)
+    idle = await new_bot(database_url)
+    async with running(database_url) as seen:
+        await seen.until_status(bot_id, "running")
+        await seen.until_status(idle, "running")
+    database = Database(database_url)
+    store = BotStore(database, actor="somebody")
+    row = await store.get(bot_id)
+    assert row is not None
+    assert (row.status, row.extra_metadata["stopped_by"]) == ("stopped", "shutdown")
+    await store.request(idle, BotStatus.STOPPING)
+    await database.aclose()
+    async with running(database_url) as seen:
+        await seen.until_status(bot_id, "running")
+        await seen.until_status(idle, "stopped")
+
+
+async def test_an_empty_read_stops_nothing_and_a_deleted_row_stops_its_bot_only(database_url: str) -> None:
+    async with running(database_url) as seen:
+        first, second = await new_bot(database_url), await new_bot(database_url)
+        await seen.until_status(first, "running")
+        await seen.until_status(second, "running")
+        async with seen.database.write() as connection:
+            await connection.execute(delete(bots).where(bots.c.id == first))
+        seen.manager.wake()
+
+        async def one_left() -> bool:
+            return seen.manager.running == 1
+
+        await seen.until(one_left, "the deleted bot's end")
+        real = seen.store.all
+
+        async def nothing(_ids: Any = None) -> list[BotRow]:
+            return []
+
+        object.__setattr__(seen.manager._around.store, "all", nothing)
+        seen.manager.wake()
+        await asyncio.sleep(0.5)
+        assert seen.manager.running == 1
+        object.__setattr__(seen.manager._around.store, "all", real)
+
+
+async def test_a_bot_that_another_process_trades_is_left_alone_until_its_lease_lapses(database_url: str) -> None:
+    bot_id = await new_bot(database_url)
+    database = Database(database_url)
+    other = LeaseStore(database, "pod:other")
+    lease = await other.acquire(bot_id)
+    assert lease is not None
+    async with running(database_url) as seen:
+
+        async def waits() -> bool:
+            board = seen.fleet.bots.get(bot_id)
+            return board is not None and board.phase is Phase.WAITING
+
+        await seen.until(waits, "waiting for the lease")
+        assert await seen.trade_count(bot_id) == 0
+        await other.release(lease)
+        await seen.until_status(bot_id, "running")
+        kinds = await _event_kinds(seen.database, bot_id)
+        assert "status" in kinds
+    await database.aclose()
+
+
+async def _event_kinds(database: Database, bot_id: int) -> set[str]:
+    async with database.read() as connection:
+        return {row.kind for row in await connection.execute(select(events.c.kind).where(events.c.bot_id == bot_id))}
+
+
+@pytest.mark.postgres
+async def test_notify_names_the_changed_bot_and_a_heartbeat_notifies_nobody(postgres_url: str) -> None:
+    database = Database(postgres_url)
+    heard: list[int | None] = []
+    listener = Listener(database.url, heard.append)
+    listening = asyncio.create_task(listener.run())
+    async with asyncio.timeout(10):
+        while not heard:
+            await asyncio.sleep(0.02)
+    assert heard == [None]
+    bot_id = await insert_bot(database)
+    async with database.write() as connection:
+        await connection.execute(update(bots).where(bots.c.id == bot_id).values(error_count=7))
+        await connection.execute(update(bots).where(bots.c.id == bot_id).values(status="disabled"))
+    async with asyncio.timeout(10):
+        while len(heard) < 3:
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(0.2)
+    assert heard == [None, bot_id, bot_id]
+    await cancel(listening)
+    await database.aclose()

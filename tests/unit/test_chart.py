@@ -1,0 +1,275 @@
+"""The chart, rendered by helm without a cluster."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from support.cluster import CHART, find_program
+
+EXISTING = {"database": {"existingSecret": "trading-database"}}
+TRIAL = {"postgresql": {"enabled": True}}
+BOTH_WAYS = pytest.mark.parametrize("values", [EXISTING, TRIAL], ids=["existing-secret", "own-postgresql"])
+
+
+@pytest.fixture(scope="session")
+def helm() -> str:
+    program = find_program("helm")
+    if program is None:
+        reason = "helm is neither on PATH nor compiled by tests/e2e/cluster/onenode"
+        if os.environ.get("REQUIRE_CLUSTER") == "1":
+            pytest.fail(f"REQUIRE_CLUSTER=1, but {reason}", pytrace=False)
+        pytest.skip(f"CHART TESTS NOT RUN: {reason}")
+    return program
+
+
+class Rendering:
+    def __init__(self, helm: str) -> None:
+        self._helm = helm
+
+    def run(self, command: str, values: dict[str, Any], release: str = "fleet") -> subprocess.CompletedProcess[str]:
+        words = [self._helm, command, *([release] if command == "template" else []), str(CHART)]
+        words += ["--values=-", "--namespace=trading"]
+        return subprocess.run(words, input=json.dumps(values), capture_output=True, text=True, check=False)
+
+    def objects(self, values: dict[str, Any], release: str = "fleet") -> list[dict[str, Any]]:
+        done = self.run("template", values, release)
+        assert done.returncode == 0, done.stderr
+        return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+    def one(self, kind: str, values: dict[str, Any], name: str = "fleet-tradingbot-operator") -> dict[str, Any]:
+        found = [item for item in self.objects(values) if item["kind"] == kind and item["metadata"]["name"] == name]
+        assert len(found) == 1, f"{kind} {name}: {len(found)}"
+        return found[0]
+
+    def settings(self, values: dict[str, Any]) -> dict[str, Any]:
+        settings: dict[str, Any] = json.loads(self.one("ConfigMap", values)["data"]["settings.json"])
+        return settings
+
+    def refusal(self, values: dict[str, Any]) -> str:
+        done = self.run("template", values)
+        assert done.returncode != 0, "it was accepted"
+        return done.stderr
+
+
+@pytest.fixture
+def chart(helm: str) -> Rendering:
+    return Rendering(helm)
+
+
+def pod_specs(objects: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for item in objects:
+        if item["kind"] in {"Deployment", "StatefulSet", "Job"}:
+            yield item["spec"]["template"]["spec"]
+
+
+@BOTH_WAYS
+def test_lint_finds_nothing(chart, values):
+    done = chart.run("lint", values)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[WARNING]" not in done.stdout
+
+
+def test_without_a_database_it_fails_with_a_sentence(chart):
+    said = chart.refusal({})
+    assert "set database.existingSecret to the name of a Secret that holds the database URL" in said
+    assert "postgresql.enabled=true" in said
+
+
+def test_two_databases_are_refused(chart):
+    assert "choose one database" in chart.refusal({**EXISTING, **TRIAL})
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"databse": {"existingSecret": "x"}}, "databse"),
+        ({"operator": {"pollSeconds": 0}}, "pollSeconds"),
+        ({"operator": {"logLevel": "LOUD"}}, "logLevel"),
+        ({"bot": {"image": {"repository": ""}}}, "repository"),
+        ({"bot": {"image": {"pullPolicy": "Sometimes"}}}, "pullPolicy"),
+        ({"bot": {"terminationGracePeriodSeconds": 0}}, "terminationGracePeriodSeconds"),
+        ({"bot": {"env": [{"value": "no name"}]}}, "env"),
+        ({"bot": {"replicas": 2}}, "replicas"),
+        ({"postgresql": {"runAsUser": 0}}, "runAsUser"),
+        ({"imagePullSecrets": ["plain-name"]}, "imagePullSecrets"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(chart, values, named):
+    assert named in chart.refusal({**EXISTING, **values} if "database" not in values else values)
+
+
+@BOTH_WAYS
+def test_every_pod_fits_restricted_pod_security(chart, values):
+    specs = list(pod_specs(chart.objects(values)))
+    assert len(specs) == (3 if values is TRIAL else 2)
+    for spec in specs:
+        pod = spec["securityContext"]
+        assert pod["runAsNonRoot"] is True
+        assert pod["runAsUser"] > 0
+        assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in spec["containers"]:
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["readOnlyRootFilesystem"] is True
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            assert container["resources"]["limits"]["memory"]
+
+
+@BOTH_WAYS
+def test_only_the_operator_gets_a_token(chart, values):
+    for spec in pod_specs(chart.objects(values)):
+        if spec.get("serviceAccountName") != "fleet-tradingbot-operator":
+            assert spec["automountServiceAccountToken"] is False
+    assert chart.one("ServiceAccount", values, "fleet-tradingbot-operator-bot")["automountServiceAccountToken"] is False
+
+
+def test_rights_end_at_the_namespace_and_name_every_verb(chart):
+    objects = chart.objects(EXISTING)
+    assert not [item for item in objects if item["kind"].startswith("ClusterRole")]
+    rules = chart.one("Role", EXISTING)["rules"]
+    words = {word for rule in rules for key in ("apiGroups", "resources", "verbs") for word in rule[key]}
+    assert "*" not in words
+    assert "secrets" not in words
+
+
+def test_the_password_is_in_the_secret_and_nowhere_else(chart):
+    objects = chart.objects(TRIAL)
+    secret = next(item for item in objects if item["kind"] == "Secret")
+    password = secret["stringData"]["password"]
+    assert re.fullmatch("[A-Za-z0-9]{32}", password)
+    assert secret["stringData"]["url"].startswith(f"postgresql+psycopg://tradingbot:{password}@")
+    assert password not in json.dumps([item for item in objects if item["kind"] != "Secret"])
+
+
+def test_with_a_secret_of_yours_the_chart_makes_none(chart):
+    assert not [item for item in chart.objects(EXISTING) if item["kind"] in {"Secret", "StatefulSet", "Service"}]
+
+
+def test_the_settings_are_what_the_operator_reads(chart):
+    bot = {
+        "nodeSelector": {"pool": "bots"},
+        "env": [{"name": "A", "value": "b"}],
+        "image": {"repository": "i", "tag": "1"},
+    }
+    settings = chart.settings({"database": {"existingSecret": "s", "secretKey": "dsn"}, "bot": bot})
+    assert settings["namespace"] == "trading"
+    assert settings["release"] == "fleet"
+    assert settings["database"] == {"secretName": "s", "secretKey": "dsn"}
+    assert (settings["pollSeconds"], settings["statusSeconds"], settings["logLevel"]) == (30, 15, "INFO")
+    assert settings["bot"] == {
+        "image": "i:1",
+        "imagePullPolicy": "IfNotPresent",
+        "imagePullSecrets": [],
+        "serviceAccountName": "fleet-tradingbot-operator-bot",
+        "resources": {},
+        "nodeSelector": {"pool": "bots"},
+        "tolerations": [],
+        "volumes": [],
+        "volumeMounts": [],
+        "env": [{"name": "A", "value": "b"}],
+        "terminationGracePeriodSeconds": 30,
+    }
+
+
+def test_the_operator_itself_accepts_the_rendered_settings(chart):
+    settings_of_operator = pytest.importorskip("bot_operator.settings")
+    document = chart.settings(TRIAL)
+    assert settings_of_operator.parse_settings(document).database.secret_name == "fleet-tradingbot-operator-postgresql"
+
+
+def test_changed_settings_make_a_new_operator_pod(chart):
+    def checksum(values: dict[str, Any]) -> str:
+        annotations = chart.one("Deployment", values)["spec"]["template"]["metadata"]["annotations"]
+        return str(annotations["checksum/settings"])
+
+    assert checksum(EXISTING) == checksum(EXISTING)
+    assert checksum(EXISTING) != checksum({**EXISTING, "operator": {"pollSeconds": 7}})
+
+
+def test_the_operator_runs_once_and_is_probed(chart):
+    spec = chart.one("Deployment", EXISTING)["spec"]
+    container = spec["template"]["spec"]["containers"][0]
+    environment = {item["name"]: item for item in container["env"]}
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
+    assert environment["DATABASE_URL"]["valueFrom"]["secretKeyRef"] == {"name": "trading-database", "key": "url"}
+    assert environment["OPERATOR_SETTINGS"]["value"] == "/etc/tradingbot-operator/settings.json"
+
+
+def test_a_database_that_is_there_is_migrated_before_anything_starts(chart):
+    job = chart.one("Job", EXISTING, "fleet-tradingbot-operator-migrate")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    assert job["spec"]["template"]["spec"]["containers"][0]["args"] == ["db", "upgrade", "--wait", "120"]
+
+
+def test_a_database_of_the_release_is_migrated_beside_it(chart):
+    job = chart.one("Job", TRIAL, "fleet-tradingbot-operator-migrate-1")
+    assert "annotations" not in job["metadata"]  # as a hook it would deadlock `helm install --wait`
+
+
+def test_the_definition_survives_uninstall_and_can_be_left_out(chart):
+    crd = chart.one("CustomResourceDefinition", EXISTING, "tradingbots.tradingbot.dev")
+    without = chart.objects({**EXISTING, "crds": {"install": False}})
+    assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert not [item for item in without if item["kind"] == "CustomResourceDefinition"]
+
+
+def test_two_releases_share_no_name_but_the_definition(chart):
+    def names(release: str) -> set[tuple[str, str]]:
+        return {(item["kind"], item["metadata"]["name"]) for item in chart.objects(TRIAL, release)}
+
+    assert names("one") & names("two") == {("CustomResourceDefinition", "tradingbots.tradingbot.dev")}
+
+
+@BOTH_WAYS
+def test_no_object_of_the_chart_looks_like_one_of_the_operator(chart, values):
+    for item in chart.objects(values):
+        labels = item["metadata"]["labels"]
+        assert labels["app.kubernetes.io/instance"] == "fleet"
+        assert labels["app.kubernetes.io/managed-by"] == "Helm"
+
+
+def test_a_new_chart_version_leaves_the_trial_database_running(chart):
+    template = chart.one("StatefulSet", TRIAL, "fleet-tradingbot-operator-postgresql")["spec"]["template"]
+    assert "helm.sh/chart" not in template["metadata"]["labels"]
+
+
+def test_a_long_release_name_makes_valid_names(chart):
+    for item in chart.objects(TRIAL, "r" + 51 * "x" + "e"):
+        assert len(item["metadata"]["name"]) <= 63
+
+
+def test_the_readme_explains_every_value():
+    def paths(document: dict[str, Any], stem: str = "") -> Iterator[str]:
+        for key, value in document.items():
+            path = f"{stem}{key}"
+            if f"| `{path}` |" in readme:
+                continue
+            if isinstance(value, dict) and value:
+                yield from paths(value, f"{path}.")
+            else:
+                yield path
+
+    readme = (CHART / "README.md").read_text(encoding="utf-8")
+    values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    assert list(paths(values)) == []
+
+
+def test_shell_scripts_pass_shellcheck():
+    program = shutil.which("shellcheck")
+    if program is None:
+        pytest.skip("SHELL SCRIPTS NOT CHECKED: shellcheck is not installed")
+    project = Path(CHART).parents[1]
+    patterns = ("scripts/*", "tests/e2e/cluster/onenode", "tests/e2e/cluster/*-entrypoint")
+    scripts = [path for pattern in patterns for path in project.glob(pattern)]
+    done = subprocess.run([program, *scripts], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
