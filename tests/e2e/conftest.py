@@ -3,13 +3,13 @@
 import os
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from support.cluster import Cluster, ImageSet, NoClusterError, RefusedClusterError, open_cluster
 from support.postgres import PostgresServer, find_postgres
-from support.release import Release, install_crd, merge
+from support.release import CRD, Release, install_crd, merge
 
 DATABASE_SECRET = "tradingbot-database"  # the name of a Secret, not one
 
@@ -32,7 +32,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-def missing(reason: str) -> None:
+def missing(reason: str) -> NoReturn:
     """What a test needs is not here: skip for all to see, or fail where REQUIRE_CLUSTER=1 says that it must be."""
     if os.environ.get("REQUIRE_CLUSTER") == "1":
         pytest.fail(f"REQUIRE_CLUSTER=1, but {reason}", pytrace=False)
@@ -45,12 +45,14 @@ def cluster() -> Iterator[Cluster]:
         found = open_cluster()
     except NoClusterError as error:
         missing(str(error))
-        raise
     except RefusedClusterError as error:
         pytest.fail(str(error), pytrace=False)
     try:
+        was_there = found.get("crd", CRD)
         install_crd(found)
         yield found
+        if not was_there:
+            found.kubectl("delete", "crd", CRD, "--wait=false")
     finally:
         found.end()
 
@@ -68,7 +70,6 @@ def postgres() -> Iterator[PostgresServer]:
     programs = find_postgres()
     if programs is None:
         missing("PostgreSQL's server programs are not installed")
-        raise AssertionError
     server = PostgresServer(programs, listen="0.0.0.0")
     try:
         server.start()

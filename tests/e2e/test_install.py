@@ -42,8 +42,8 @@ def test_a_release_installs_becomes_ready_and_runs_bots(new_release):
 
 def test_the_operator_may_do_what_it_must_and_nothing_else(new_release):
     release: Release = new_release({"migration": {"enabled": False}})
-    release.cluster.run("helm", "install", release.name, CHART, "--namespace", release.namespace, "--values=-",
-                        stdin=json.dumps(release.values))  # fmt: skip
+    command = ("helm", "install", release.name, CHART, "--namespace", release.namespace, "--values=-")
+    release.cluster.run(*command, stdin=json.dumps(release.values))
     account = f"--as=system:serviceaccount:{release.namespace}:{release.operator}"
 
     def may(verb: str, resource: str, *options: str) -> bool:
@@ -61,7 +61,7 @@ def test_the_operator_may_do_what_it_must_and_nothing_else(new_release):
 
 def test_a_second_owner_of_the_definition_is_refused_in_words_that_lead_on(new_release):
     release: Release = new_release({"crds": {"install": True}})
-    said = release.cluster.run("helm", "install", release.name, CHART, "--namespace", release.namespace, "--values=-",
-                               stdin=json.dumps(release.values), check=False)  # fmt: skip
+    command = ("helm", "install", release.name, CHART, "--namespace", release.namespace, "--values=-")
+    said = release.cluster.run(*command, stdin=json.dumps(release.values), check=False)
     assert "crds.install=false" in said
     assert f"meta.helm.sh/release-name={release.name}" in said

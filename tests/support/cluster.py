@@ -1,4 +1,4 @@
-"""A real Kubernetes cluster for tests: found, or started and ended again. It must never touch a cluster it was not given.
+"""A real Kubernetes cluster for tests: found, or started and ended. It must never touch one that it was not given.
 
 In this order: the one that E2E_KUBECONFIG names, if its context is among E2E_CONTEXT; a running one-node cluster of
 `tests/e2e/cluster`; a new kind cluster where docker and kind are; a new one-node cluster as root with Go.
@@ -33,7 +33,7 @@ class RefusedClusterError(Exception):
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster and the way to it. `images_to` is where `scripts/images load` puts images; `host` is how pods reach us."""
+    """The way to a cluster. `images_to` is where `scripts/images load` puts images; at `host` pods reach us."""
 
     kubeconfig: Path
     images_to: str
@@ -82,7 +82,7 @@ def find_program(name: str) -> str | None:
 
 
 def open_cluster() -> Cluster:
-    """Find or start a cluster. Raises NoClusterError, or RefusedClusterError for one that was named and may not be used."""
+    """Find or start one. Raises NoClusterError, or RefusedClusterError for one that was named and may not be used."""
     if os.environ.get("E2E_KUBECONFIG"):
         return _given_cluster(Path(os.environ["E2E_KUBECONFIG"]))
     running = subprocess.run([ONENODE, "kubeconfig"], capture_output=True, text=True, check=False)
@@ -93,7 +93,8 @@ def open_cluster() -> Cluster:
     if os.geteuid() == 0 and shutil.which("go") and Path("/etc/debian_version").exists():
         return _start_onenode()
     raise NoClusterError(
-        "no Kubernetes cluster: set E2E_KUBECONFIG and E2E_CONTEXT, or have docker and kind, or be root on Debian with Go"
+        "no Kubernetes cluster: name one by E2E_KUBECONFIG and E2E_CONTEXT, or have docker and kind,"
+        " or be root on Debian with Go"
     )
 
 
@@ -103,7 +104,8 @@ def _given_cluster(kubeconfig: Path) -> Cluster:
     context = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     if not context or context not in allowed:
         raise RefusedClusterError(
-            f"E2E_KUBECONFIG={kubeconfig} leads to the context {context or 'of no name'!r}; E2E_CONTEXT allows {allowed or 'none'}:"
+            f"E2E_KUBECONFIG={kubeconfig} leads to the context {context or 'of no name'!r};"
+            f" E2E_CONTEXT allows {', '.join(allowed) or 'none'}:"
             " these tests install into and delete from a cluster, so name its context there"
         )
     if context == _ONENODE_CONTEXT:
@@ -113,8 +115,8 @@ def _given_cluster(kubeconfig: Path) -> Cluster:
     registry, host = os.environ.get("E2E_REGISTRY"), os.environ.get("E2E_HOST")
     if not registry or not host:
         raise RefusedClusterError(
-            f"the cluster {context!r} needs E2E_REGISTRY (HOST/PATH that it pulls images from) and E2E_HOST (the address"
-            " at which its pods reach this machine)"
+            f"the cluster {context!r} needs E2E_REGISTRY (HOST/PATH that it pulls images from)"
+            " and E2E_HOST (the address at which its pods reach this machine)"
         )
     return Cluster(kubeconfig, f"registry:{registry}", host)
 

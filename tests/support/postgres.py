@@ -3,6 +3,7 @@
 Started by `PostgresServer.start`, ended by its own process id; `stop` and `start` again keep the data.
 """
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -71,12 +72,20 @@ class PostgresServer:
 
     def freeze(self) -> None:
         """Stop every process of the server without closing a connection: what a dead network looks like."""
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGSTOP)
+        self._signal_all(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGCONT)
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        # Each backend is a session of its own, so the postmaster's process group does not reach them.
+        if self._process is None:
+            return
+        parent = self._process.pid
+        children = [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+        for pid in (parent, *children):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def close(self) -> None:
         self.thaw()

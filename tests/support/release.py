@@ -8,6 +8,8 @@ from typing import Any
 
 from support.cluster import CHART, Cluster, random_suffix
 
+CRD = "tradingbots.tradingbot.dev"
+
 
 def merge(*documents: Mapping[str, Any]) -> dict[str, Any]:
     """Values over values, as Helm does it: mappings are merged, all else is replaced."""
@@ -24,7 +26,7 @@ def install_crd(cluster: Cluster) -> None:
     values = ("--set", "database.existingSecret=none")
     manifest = cluster.run("helm", "template", "crd", CHART, *values, "--show-only", "templates/crd.yaml")
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=manifest)
-    cluster.kubectl("wait", "--for=condition=Established", "crd/tradingbots.tradingbot.dev", "--timeout=30s")
+    cluster.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=30s")
 
 
 @dataclass

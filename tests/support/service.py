@@ -18,8 +18,10 @@ from support.waiting import wait_until
 class Service:
     """One process. Its output goes to a file in `folder`."""
 
-    def __init__(self, folder: Path, database_url: str, *arguments: str, **environment: str) -> None:
-        self.port = free_port()
+    def __init__(
+        self, folder: Path, database_url: str, *arguments: str, port: int | None = None, **environment: str
+    ) -> None:
+        self.port = port or free_port()
         self.log = folder / f"service-{self.port}-{time.monotonic_ns()}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(

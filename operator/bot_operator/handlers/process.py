@@ -1,7 +1,9 @@
 """Kopf's settings and its run. It must not know what the app does."""
 
 import asyncio
+import itertools
 import logging
+from collections.abc import Iterator
 
 import kopf
 
@@ -10,6 +12,14 @@ from bot_operator.app import OperatorApp
 from bot_operator.handlers.events import WATCHED, register_events
 from bot_operator.handlers.lifecycle import register_lifecycle
 from bot_operator.naming import owner_labels, selector
+
+
+class Unwearying:
+    """Seconds between attempts without an end: kopf's own would give up, and the process with it, after a minute."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from (1, 1, 2, 3, 5, 8, 13)
+        yield from itertools.repeat(20)
 
 
 async def run_operator(app: OperatorApp) -> None:
@@ -48,6 +58,7 @@ def build_settings(app: OperatorApp) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.scanning.disabled = True
+    settings.networking.error_backoffs = Unwearying()
     for resource in WATCHED:
         settings.watching.label_selectors[resource] = selector(owner_labels(app.settings.release))
     return settings
