@@ -48,6 +48,10 @@ test: lint ## All tests; those that need a cluster skip loudly without one (REQU
 test-fast: install ## Only what needs neither a cluster nor much time
 	$(BIN)/python -m pytest -m "not cluster and not slow"
 
+.PHONY: docs
+docs: install ## Write the generated pages anew
+	$(BIN)/python scripts/document-strategies
+
 .PHONY: clean
 clean: ## Remove what building and testing left behind; the database stays
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -157,7 +157,7 @@ class StrategyManager:
         fallback = None if good is None else parse_config(good).config
         keep = fallback is not None
         _log.error("config_invalid", bot_id=row.id, error=parsed.error, keeps_last_good=keep)
-        await self._around.store.failed(row.id, f"invalid configuration: {parsed.error}", keep_status=keep)
+        await self._around.store.failed(row.id, parsed.error, keep_status=keep)
         self._refused[row.id] = row.config_hash
         if fallback is None:
             board = self._around.fleet.board(row.id, row.name)
@@ -178,7 +178,7 @@ class StrategyManager:
             if self._reported.get(row.id) != row.config_hash:
                 self._reported[row.id] = row.config_hash
                 _log.error("config_invalid", bot_id=row.id, error=parsed.error, keeps_last_good=True)
-                await self._around.store.failed(row.id, f"invalid configuration: {parsed.error}", keep_status=True)
+                await self._around.store.failed(row.id, parsed.error, keep_status=True)
             return
         if not self._apply_now(instance, parsed.config.update_policy):
             if self._reported.get(row.id) != row.config_hash:

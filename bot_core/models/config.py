@@ -61,8 +61,11 @@ class ParsedConfig(BaseModel):
 
     @property
     def error(self) -> str:
-        """All problems in one text, for `extra_metadata.last_error`."""
-        return "; ".join(str(problem) for problem in self.problems)
+        """All problems in one text, for `extra_metadata.last_error`; empty where there is none.
+
+        Both sides write it in these very words, or each would overwrite the other's.
+        """
+        return "invalid configuration: " + "; ".join(map(str, self.problems)) if self.problems else ""
 
 
 def parse_config(document: Any) -> ParsedConfig:

@@ -61,7 +61,10 @@ class Money(TypeDecorator[Decimal]):
         return rounded if dialect.name == "postgresql" else format(rounded, "f")
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:  # noqa: ARG002
-        return None if value is None else Decimal(value)
+        if value is None:
+            return None
+        amount = Decimal(value)
+        return amount if amount.is_finite() else None  # `numeric` knows NaN, money does not
 
 
 #: A JSON document: `jsonb` on PostgreSQL. None is SQL NULL.

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot_core.models.bot import REQUESTS, BotRow, BotStatus, StoppedBy, may_write, stopped_by
+from bot_core.models.bot import REQUESTS, BotRow, BotStatus, StoppedBy, desired_state, may_write, stopped_by
 from bot_core.schema import bots, users
 from bot_core.store.database import Database
 from bot_core.store.events import record_event
@@ -130,7 +130,8 @@ class BotStore:
             row = await _locked(connection, bot_id)
             if row is None:
                 return
-            may = not keep_status and may_write(row.status, BotStatus.ERROR)
+            # `error` asks to be run again, so it is never written to a row that asks to be stopped.
+            may = not keep_status and may_write(row.status, BotStatus.ERROR) and desired_state(row).run
             same = row.extra_metadata.get("last_error") == message
             if same and (not may or row.status == BotStatus.ERROR):
                 return

@@ -1,32 +1,13 @@
 """What a bot's tables say beyond its row: the open position, and which document it runs. It only reads."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from decimal import Decimal
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot_core.models.figures import Figures, OpenPosition
 from bot_core.schema import bots, positions, state
 from bot_core.store.database import Database
-
-
-@dataclass(frozen=True, slots=True)
-class OpenPosition:
-    """Quantity in the base currency, price in the quote currency."""
-
-    symbol: str
-    direction: str
-    quantity: Decimal
-    average_price: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """`config_hash` is that of the last document that was valid and ran; None before the first run."""
-
-    position: OpenPosition | None = None
-    config_hash: str | None = None
 
 
 class ProjectionStore:

@@ -24,7 +24,7 @@ class _Lines(logging.Handler):
     """Keeps the newest log lines: printing them would tear the table."""
 
     def __init__(self, like: logging.Handler) -> None:
-        super().__init__()
+        super().__init__(logging.WARNING)  # trades have a place of their own
         self.setFormatter(like.formatter)
         self.lines: deque[str] = deque(maxlen=6)
 

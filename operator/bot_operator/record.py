@@ -6,7 +6,7 @@ from functools import cached_property
 
 from bot_core.models.bot import BotRow, DesiredState, desired_state
 from bot_core.models.config import ParsedConfig, parse_config
-from bot_core.store.projection import Figures
+from bot_core.models.figures import Figures
 from bot_operator.settings import OperatorSettings
 
 NO_FIGURES = Figures()
@@ -27,8 +27,7 @@ class BotRecord:
 
     @property
     def config_error(self) -> str:
-        """What is wrong with the document, in the very words of the runtime: both may write it into the row."""
-        return f"invalid configuration: {self.parsed.error}" if self.parsed.problems else ""
+        return self.parsed.error
 
     @property
     def last_error(self) -> str:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from bot_core.models.bot import BotStatus
-from bot_core.store.projection import OpenPosition
+from bot_core.models.figures import OpenPosition
 from bot_operator.observed import Observed, ObservedPod
 from bot_operator.record import BotRecord
 

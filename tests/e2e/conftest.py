@@ -92,7 +92,7 @@ def new_release(
     def make(values: dict[str, Any] | None = None) -> Release:
         database = postgres.create_database()
         defaults = {"crds": {"install": False}, "database": {"existingSecret": DATABASE_SECRET}}
-        release = Release(cluster, merge(images.values(), defaults, values or {}))
+        release = Release(cluster, merge(images.values(), defaults, values or {}), database=database)
         made.append((release, database))
         release.create_namespace()
         release.create_secret(DATABASE_SECRET, url=postgres.url(database, cluster.host))

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.postgres import PostgresServer, find_postgres
 
 from bot_core.store.upgrade import upgrade
+from support.postgres import PostgresServer, find_postgres
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
-from support.bots import a_document, an_instance, books, insert_bot, run_to_the_end, surroundings
 
 from bot_core.schema import messages
 from bot_core.store.database import Database
 from bot_core.store.upgrade import upgrade
+from support.bots import a_document, an_instance, books, insert_bot, run_to_the_end, surroundings
 
 
 class Crash(BaseException):

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.bots import ENDED, a_document, books, insert_bot
-from support.service import Service
-from support.waiting import wait_until
 
 from bot_core.store.database import Database
 from bot_core.store.upgrade import upgrade
+from support.bots import ENDED, a_document, books, insert_bot
+from support.service import Service
+from support.waiting import wait_until
 
 KILLS = 20
 BARS = 1500

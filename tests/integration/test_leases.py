@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import update
-from support.bots import insert_bot
 
 from bot_core.models.errors import LeaseLostError
 from bot_core.schema import leases as leases_table
 from bot_core.store.database import Database
 from bot_core.store.leases import Lease, LeaseStore, is_dead, process_holder
+from support.bots import insert_bot
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 from alembic import command
 from sqlalchemy import inspect, text
-from support.postgres import PostgresServer
 
 from bot_core.schema import metadata
 from bot_core.store.upgrade import alembic_config, connected, upgrade
+from support.postgres import PostgresServer
 
 
 def test_an_empty_database_gets_every_table_and_a_second_upgrade_changes_nothing(database_url: str) -> None:

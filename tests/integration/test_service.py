@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
+
+from bot_core.store.database import Database
+from bot_core.store.upgrade import upgrade
 from support.bots import ENDED, a_document, insert_bot
 from support.postgres import PostgresServer, find_postgres
 from support.service import Service
 from support.waiting import wait_until
-
-from bot_core.store.database import Database
-from bot_core.store.upgrade import upgrade
 
 PACED = {"data_source": "generated", "interval": "1h", "seed": 3, "speed": 20}
 
@@ -108,7 +108,9 @@ def test_a_database_that_goes_away_stops_no_bot_and_trading_goes_on_afterwards(
         assert service.get("/healthz")[0] == 200
         own_server.start()
         wait_until(lambda: service.get("/readyz")[0] == 200, 60, "ready again", tell=service.log.read_text)
-        wait_until(lambda: service.bot(bot_id)["message"] == ENDED, 60, "the end of the data", tell=service.log.read_text)
+        wait_until(
+            lambda: service.bot(bot_id)["message"] == ENDED, 60, "the end of the data", tell=service.log.read_text
+        )
         assert service.process.poll() is None
         assert service.stop() == 0
     twin = new_bot(own_server.url(), data=data | {"speed": 0})
@@ -116,7 +118,8 @@ def test_a_database_that_goes_away_stops_no_bot_and_trading_goes_on_afterwards(
         wait_until(lambda: calm.bot(twin).get("message") == ENDED, 60, "the end of the data")
     names = "entry_time, entry_price, exit_time, exit_price, size, net_pnl, exit_reason, status"
     mine, twins = (
-        own_server.execute(f"SELECT {names} FROM trading_trades WHERE bot_id = {id_} ORDER BY id") for id_ in (bot_id, twin)
+        own_server.execute(f"SELECT {names} FROM trading_trades WHERE bot_id = {id_} ORDER BY id")
+        for id_ in (bot_id, twin)
     )
     assert mine == twins
     assert len(mine) > 3

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, func, select, update
-from support.bots import a_document, cancel, insert_bot, surroundings
 
 from bot_core.models.bot import BotRow, BotStatus
 from bot_core.schema import bots, events, trades
@@ -15,6 +14,7 @@ from bot_core.store.leases import LeaseStore
 from bot_core.store.listen import Listener
 from bot_runtime.engine.board import FleetBoard, Phase
 from bot_runtime.strategy_manager import StrategyManager
+from support.bots import a_document, cancel, insert_bot, surroundings
 
 PACED = {"data_source": "generated", "interval": "1h", "seed": 3, "speed": 50}
 BAD_STRATEGY = {"type": "CustomStrategy", "parameters": {"entry_logic": {"name": "RSIOrBBEntry"}}}

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from bot_core.models.bot import BotRow
-from bot_core.store.projection import Figures, OpenPosition
+from bot_core.models.figures import Figures, OpenPosition
 from bot_operator.manifests import build_deployment, build_tradingbot
 from bot_operator.naming import Workload, bot_labels
 from bot_operator.observed import Observed, ObservedDeployment, ObservedPod, ObservedTradingBot

@@ -35,6 +35,7 @@ class Release:
 
     cluster: Cluster
     values: Mapping[str, Any]
+    database: str = ""
     name: str = field(default_factory=lambda: f"r{random_suffix()}")
     namespace: str = field(default_factory=lambda: f"tb-e2e-{random_suffix()}")
 

@@ -27,7 +27,12 @@ class Service:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "bot_runtime", *arguments, "--port", str(self.port)],
                 env=os.environ
-                | {"DATABASE_URL": database_url, "LOG_FORMAT": "json", "TRADINGBOT_POLL_SECONDS": "1", "HOST": "127.0.0.1"}
+                | {
+                    "DATABASE_URL": database_url,
+                    "LOG_FORMAT": "json",
+                    "TRADINGBOT_POLL_SECONDS": "1",
+                    "HOST": "127.0.0.1",
+                }
                 | environment,
                 stdout=log,
                 stderr=log,

@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 import json
 import os
 import socket
@@ -42,7 +43,7 @@ def _free_port() -> int:
 
 async def _eventually(condition: Any) -> None:
     async with asyncio.timeout(10):
-        while not await condition():  # noqa: ASYNC110  # of another task's doing, which sets no event
+        while not await condition():  # of another task's doing, which sets no event
             await asyncio.sleep(0)
 
 
@@ -113,6 +114,7 @@ async def test_kopf_only_watches_what_is_ours_and_changes_nothing(tmp_path: Path
     assert not registry._spawning.get_all_handlers()
     settings = build_settings(app)
     assert not settings.posting.enabled
+    assert len(list(itertools.islice(settings.networking.error_backoffs, 1000))) == 1000  # type: ignore[arg-type]
     assert set(settings.watching.label_selectors.values()) == {
         "app.kubernetes.io/instance=fleet,app.kubernetes.io/managed-by=tradingbot-operator"
     }

@@ -22,7 +22,12 @@ def _status(row: RowBuilder, cluster: ClusterBuilder, later: timedelta = timedel
         (a_row(), a_bot().with_deployment(failure="exceeded quota"), "Error", "exceeded quota"),
         (a_row(), a_bot().with_deployment().with_pod(), "Starting", ""),
         (a_row(), a_bot().with_deployment().with_pod(started=False), "Pending", ""),
-        (a_row(), a_bot().with_deployment().with_pod(started=False, trouble="Unschedulable: 0/1"), "Pending", "Unschedulable: 0/1"),
+        (
+            a_row(),
+            a_bot().with_deployment().with_pod(started=False, trouble="Unschedulable: 0/1"),
+            "Pending",
+            "Unschedulable: 0/1",
+        ),
         (
             a_row(),
             a_bot().with_deployment().with_pod(trouble="ImagePullBackOff: no", failing=True),

@@ -1,0 +1,22 @@
+"""What a bot's tables say beyond its row, for whoever shows it. Pure: no I/O."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPosition:
+    """Quantity in the base currency, price in the quote currency."""
+
+    symbol: str
+    direction: str
+    quantity: Decimal
+    average_price: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """`config_hash` is that of the last document that was valid and ran; None before the first run."""
+
+    position: OpenPosition | None = None
+    config_hash: str | None = None

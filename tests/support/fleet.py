@@ -1,0 +1,136 @@
+"""A fleet on a cluster as a test sees it: rows by SQL, pods by kubectl, and the trades that a backtest would give."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from bot_core.models.config import parse_config
+from bot_core.store.bots import BotStore
+from bot_core.store.database import Database
+from bot_runtime.domain.bar import Bar
+from bot_runtime.domain.trade import Trade
+from bot_runtime.engine.backtest import run_backtest
+from bot_runtime.feeds.registry import build_feed
+from bot_runtime.strategies.registry import build_sizing, build_strategy
+from support.postgres import PostgresServer
+from support.release import Release
+from support.waiting import wait_until
+
+_EIGHT = Decimal("0.00000001")
+
+
+@dataclass
+class Fleet:
+    release: Release
+    postgres: PostgresServer
+
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        return self.postgres.execute(statement, database=self.release.database)
+
+    def insert(self, document: Mapping[str, Any]) -> int:
+        async def work() -> int:
+            database = Database(self.postgres.url(self.release.database), pool_size=1)
+            store = BotStore(database, actor="test")
+            try:
+                return await store.insert(document, await store.user("trader@example.com"))
+            finally:
+                await database.aclose()
+
+        return asyncio.run(work())
+
+    def set_status(self, bot_id: int, status: str) -> None:
+        self.sql(f"UPDATE trading_bots SET status = '{status}' WHERE id = {bot_id}")
+
+    def status(self, bot_id: int) -> str:
+        ((status,),) = self.sql(f"SELECT status FROM trading_bots WHERE id = {bot_id}")
+        return str(status)
+
+    def metadata(self, bot_id: int) -> dict[str, Any]:
+        ((metadata,),) = self.sql(f"SELECT extra_metadata FROM trading_bots WHERE id = {bot_id}")
+        return dict(metadata or {})
+
+    def trade_count(self, bot_id: int) -> int:
+        ((count,),) = self.sql(f"SELECT count(*) FROM trading_trades WHERE bot_id = {bot_id}")
+        return int(count)
+
+    def trades(self, bot_id: int) -> list[tuple[Any, ...]]:
+        """Closed trades, as the tables hold them."""
+        columns = "entry_time, entry_price, size, exit_time, exit_price, gross_pnl, net_pnl, commission, exit_reason"
+        where = f"WHERE bot_id = {bot_id} AND status = 'closed'"
+        return self.sql(f"SELECT {columns} FROM trading_trades {where} ORDER BY entry_time")
+
+    def cursor(self, bot_id: int) -> Any:
+        found = self.sql(f"SELECT cursor FROM bot_state WHERE bot_id = {bot_id}")
+        return found[0][0] if found else None
+
+    def ready(self, bot_id: int) -> bool:
+        pods = self.release.pods(bot_id)
+        return len(pods) == 1 and any(
+            condition["type"] == "Ready" and condition["status"] == "True"
+            for condition in pods[0]["status"].get("conditions", [])
+        )
+
+    def restarts(self, bot_id: int) -> int:
+        (pod,) = self.release.pods(bot_id)
+        return sum(container["restartCount"] for container in pod["status"]["containerStatuses"])
+
+    def wait_ready(self, bot_id: int, timeout: float = 90) -> dict[str, Any]:
+        wait_until(lambda: self.ready(bot_id), timeout, f"pod of bot {bot_id} Ready")
+        (pod,) = self.release.pods(bot_id)
+        return pod
+
+    def wait_traded(self, bot_id: int, count: int = 1, timeout: float = 60) -> None:
+        wait_until(lambda: self.trade_count(bot_id) >= count, timeout, f"{count} trades of bot {bot_id}")
+
+    def wait_through(self, bot_id: int, last: Bar, timeout: float = 180) -> None:
+        wait_until(lambda: self.cursor(bot_id) == last.time, timeout, f"bot {bot_id} at its last bar {last.time}")
+
+
+def bars_of(document: Mapping[str, Any], data_dir: Path | None = None) -> list[Bar]:
+    """Every bar that the document's feed delivers, at once."""
+
+    async def collect() -> list[Bar]:
+        feed = build_feed({**document["data"], "speed": 0}, document["symbol"], data_dir=data_dir)
+        return [bar async for bar in feed.bars(None)]
+
+    return asyncio.run(collect())
+
+
+def backtested(document: Mapping[str, Any], bars: Sequence[Bar]) -> list[tuple[Any, ...]]:
+    """Closed trades of a backtest, rounded and ordered as the tables hold them."""
+    config = parse_config(document).config
+    assert config is not None
+    result = run_backtest(
+        build_strategy(config.strategy),
+        bars,
+        position_size=build_sizing(config.strategy),
+        cash=config.broker.cash,
+        commission=config.broker.commission,
+    )
+    return [_as_stored(trade) for trade in result.trades]
+
+
+def _as_stored(trade: Trade) -> tuple[Any, ...]:
+    money = (trade.entry_price, trade.size, trade.exit_price, trade.gross_pnl, trade.net_pnl, trade.commission)
+    entry_price, size, exit_price, gross, net, commission = (amount.quantize(_EIGHT) for amount in money)
+    entry_time, exit_time = (time.replace(tzinfo=None) for time in (trade.entry_time, trade.exit_time))
+    return (entry_time, entry_price, size, exit_time, exit_price, gross, net, commission, trade.exit_reason)
+
+
+def freeze_process_of(pod: Mapping[str, Any]) -> bool:
+    """SIGSTOP the bot's process of a pod whose node is this machine; False where no such process is seen here."""
+    marker = f"POD_UID={pod['metadata']['uid']}".encode()
+    found = False
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with contextlib.suppress(OSError):
+                if marker in (folder / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(folder.name), signal.SIGSTOP)
+                    found = True
+    return found
