@@ -42,19 +42,30 @@ def _clean(key: str, value: Any) -> Any:
     return masked(value) if isinstance(value, str) else value
 
 
+def _stamps(*, json: bool) -> list[Any]:
+    """Machines get the full time and the logger's name; people the time of day, first in the line."""
+    if json:
+        stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
+        return [structlog.stdlib.add_logger_name, stamp]
+    return [structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)]
+
+
 def configure_logging(level: str = "INFO", *, json: bool) -> None:
     """Send all logs of this process to standard error, one line an event, times in UTC."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        *_stamps(json=json),
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
         mask_secrets,
     ]
-    renderer: Any = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=False)
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if json
+        else structlog.dev.ConsoleRenderer(colors=False, pad_event_to=14, pad_level=False)
+    )
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -17,6 +17,7 @@ from bot_core.models.errors import DatabaseUnavailableError, TransientError
 from bot_core.store.journal import OrderState
 from bot_runtime.brokers.base import Broker
 from bot_runtime.domain.bar import Bar
+from bot_runtime.domain.money import round_money
 from bot_runtime.domain.order import Fill, OrderIntent
 from bot_runtime.engine.board import BotBoard, FleetBoard, Phase
 from bot_runtime.engine.kernel import Closed, Kernel, Opened
@@ -181,7 +182,7 @@ class BotEngine:
         facts: dict[str, Any] = {"price": str(fill.price), "quantity": str(fill.quantity), "reason": intent.reason}
         facts |= {"fill_time": fill.time.isoformat(), "correlation_id": intent.client_order_id}
         if isinstance(result, Closed):
-            facts["net_pnl"] = str(result.trade.net_pnl)
+            facts["net_pnl"] = str(round_money(result.trade.net_pnl))
         _log.info("trade_opened" if isinstance(result, Opened) else "trade_closed", symbol=self._board.symbol, **facts)
 
     async def _beat(self) -> None:

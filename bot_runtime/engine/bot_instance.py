@@ -173,7 +173,7 @@ class BotInstance:
         saved = await ledger.load()
         strategy = build_strategy(config.strategy)
         account = await resume_account(ledger, saved, assigned.row, config)
-        feed = build_feed(config.data.model_dump(), config.symbol)
+        feed = build_feed(config.data.model_dump(exclude_none=True), config.symbol)
         capacity = feed.history_capacity(max(config.data.lookback_bars, strategy.warmup))
         history = History(feed.interval_seconds, capacity)
         kernel = Kernel(

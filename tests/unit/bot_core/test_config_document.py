@@ -49,6 +49,20 @@ def test_every_problem_is_named_at_once_with_its_path_its_value_and_what_is_allo
     assert "has no feed in this version; available: file, generated" in found["data.data_source"]
 
 
+@pytest.mark.parametrize(
+    ("data", "path", "words"),
+    [
+        ({"data_source": "file"}, "data", "has no file_path"),
+        ({"data_source": "file", "file_path": " "}, "data.file_path", "is empty"),
+        ({"data_source": "generated", "speed": "fast"}, "data.speed", "valid number"),
+        ({"data_source": "generated", "start": "yesterday"}, "data.start", "is no time; allowed: ISO 8601"),
+        ({"data_source": "ftp"}, "data.data_source", "is no known source; allowed: file, generated, binance"),
+    ],
+)
+def test_what_a_feed_needs_is_checked_before_it_is_built(data: dict[str, Any], path: str, words: str) -> None:
+    assert words in problems_of(data=data)[path]
+
+
 @pytest.mark.parametrize("part", ["symbol", "broker", "data", "strategy"])
 def test_a_missing_part_is_named(part: str) -> None:
     document = a_document()
