@@ -11,8 +11,11 @@ from typing import Any
 
 import structlog
 
-_SECRET_KEY = re.compile(r"(api_?key|secret|token|password|passwd|authorization|credential)", re.IGNORECASE)
-_URL_PASSWORD = re.compile(r"(?P<start>[a-z][a-z0-9+.\-]*://[^\s:/@]*):[^\s@/]+@", re.IGNORECASE)
+from bot_core.models.problem import looks_secret
+
+_URL_PASSWORD = re.compile(r"(?P<start>[a-z][a-z0-9+.\-]*://[^\s:/@]*):[^\s]+@", re.IGNORECASE)
+_BEARER = re.compile(r"\b(?P<scheme>Bearer|Basic) +[\w.~+/=\-]+", re.IGNORECASE)
+_TELEGRAM = re.compile(r"/bot\d+:[\w\-]+")
 _ASSIGNED = re.compile(
     r"(?P<key>\b[\w.\-]*(?:api_?key|secret|token|password)\w*)(?P<sep>[\"']?\s*[=:]\s*)[^\s,;&]+", re.IGNORECASE
 )
@@ -22,6 +25,7 @@ MASK = "***"
 def masked(text: str) -> str:
     """The text without passwords in URLs and without values of names that look like secrets."""
     text = _URL_PASSWORD.sub(rf"\g<start>:{MASK}@", text)
+    text = _TELEGRAM.sub(f"/bot{MASK}", _BEARER.sub(rf"\g<scheme> {MASK}", text))
     return _ASSIGNED.sub(rf"\g<key>\g<sep>{MASK}", text)
 
 
@@ -37,7 +41,7 @@ def _clean(key: str, value: Any) -> Any:
         return {k: _clean(str(k), v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_clean(key, item) for item in value]
-    if _SECRET_KEY.search(key) and isinstance(value, (str, bytes)) and value:
+    if looks_secret(key) and isinstance(value, (str, bytes)) and value:
         return MASK
     return masked(value) if isinstance(value, str) else value
 

@@ -1,11 +1,14 @@
 """What the process is told by its environment. Nothing here configures a bot: rows do."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bot_core.models.errors import FatalError
 from bot_core.store.database import DEFAULT_URL
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 @dataclass(frozen=True)
@@ -18,34 +21,49 @@ class Settings:
     poll_seconds: float = 30.0
     heartbeat_seconds: float = 10.0
     lease_seconds: float = 30.0
-    stall_seconds: float = 30.0
+    stall_seconds: float = 60.0
     drain_seconds: float = 20.0
     log_level: str = "INFO"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Raise FatalError for a value that is no number, naming the variable."""
+        """Raise FatalError for a value that is not allowed, naming the variable, the value and what is."""
+        lease = _number(environment, "TRADINGBOT_LEASE_SECONDS", cls.lease_seconds, low=3)
+        beat = min(cls.heartbeat_seconds, lease / 3)
         return cls(
             database_url=environment.get("DATABASE_URL") or DEFAULT_URL,
-            port=int(_number(environment, "PORT", cls.port)),
+            port=int(_number(environment, "PORT", cls.port, low=0, high=65535)),
             host=environment.get("HOST") or cls.host,
-            poll_seconds=_number(environment, "TRADINGBOT_POLL_SECONDS", cls.poll_seconds),
-            heartbeat_seconds=_number(environment, "TRADINGBOT_HEARTBEAT_SECONDS", cls.heartbeat_seconds),
-            lease_seconds=_number(environment, "TRADINGBOT_LEASE_SECONDS", cls.lease_seconds),
-            stall_seconds=_number(environment, "TRADINGBOT_STALL_SECONDS", cls.stall_seconds),
-            drain_seconds=_number(environment, "TRADINGBOT_DRAIN_SECONDS", cls.drain_seconds),
-            log_level=environment.get("LOG_LEVEL") or cls.log_level,
+            poll_seconds=_number(environment, "TRADINGBOT_POLL_SECONDS", cls.poll_seconds, low=0.1),
+            # A lease must outlast two heartbeats that fail.
+            heartbeat_seconds=_number(
+                environment,
+                "TRADINGBOT_HEARTBEAT_SECONDS",
+                beat,
+                low=0.1,
+                high=lease / 3,
+            ),
+            lease_seconds=lease,
+            stall_seconds=_number(environment, "TRADINGBOT_STALL_SECONDS", cls.stall_seconds, low=45),
+            drain_seconds=_number(environment, "TRADINGBOT_DRAIN_SECONDS", cls.drain_seconds, low=0),
+            log_level=_level(environment.get("LOG_LEVEL") or cls.log_level),
         )
 
 
-def _number(environment: Mapping[str, str], name: str, default: float) -> float:
+def _number(environment: Mapping[str, str], name: str, default: float, *, low: float, high: float = 86_400) -> float:
     text = environment.get(name)
     if not text:
         return default
     try:
         value = float(text)
     except ValueError:
-        raise FatalError(f"{name} is {text!r}; allowed: a number of at least 0") from None
-    if value < 0:
-        raise FatalError(f"{name} is {text!r}; allowed: a number of at least 0")
+        value = math.nan
+    if not low <= value <= high:
+        raise FatalError(f"{name} is {text!r}; allowed: a number from {low:g} to {high:g}")
     return value
+
+
+def _level(name: str) -> str:
+    if name.upper() not in LEVELS:
+        raise FatalError(f"LOG_LEVEL is {name!r}; allowed: {', '.join(LEVELS)}")
+    return name.upper()

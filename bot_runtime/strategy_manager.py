@@ -6,13 +6,13 @@ pass. A failed or empty read stops nothing. It opens no socket and knows nothing
 
 import asyncio
 from collections.abc import Collection, Coroutine
-from typing import Any
+from typing import Any, assert_never
 
 import structlog
 
-from bot_core.models.bot import BotRow, BotStatus, StoppedBy, desired_state
-from bot_core.models.config import UpdatePolicy, parse_config
-from bot_core.models.errors import FatalError, SchemaMissingError, TransientError
+from bot_core.models.bot import BotRow, BotStatus, desired_state
+from bot_core.models.config import BotConfig, UpdatePolicy, parse_config
+from bot_core.models.errors import FatalError, TransientError
 from bot_core.store.database import Database
 from bot_core.store.listen import backoff_seconds
 from bot_runtime.engine.board import Phase
@@ -21,7 +21,7 @@ from bot_runtime.persistence.last_good import last_good_document
 
 _log = structlog.get_logger(__name__)
 LOOP = "strategy-manager"
-_ASKED_AGAIN = frozenset({BotStatus.ENABLED, BotStatus.STARTING, BotStatus.RESTARTING})
+_ASKED_AGAIN = frozenset({BotStatus.ENABLED, BotStatus.STARTING, BotStatus.RUNNING, BotStatus.RESTARTING})
 
 
 class StrategyManager:
@@ -77,7 +77,7 @@ class StrategyManager:
     async def shutdown(self) -> None:
         """Drain every bot; those that have not finished in time are cancelled. Rows then say `stopped`."""
         ids = list(self._instances)
-        stopping = {asyncio.create_task(self._stop(bot_id)) for bot_id in ids} | self._tasks
+        stopping = {asyncio.create_task(self._stop(i)) for i in ids if i not in self._busy} | self._tasks
         if not stopping:
             return
         _, late = await asyncio.wait(stopping, timeout=self._drain_seconds)
@@ -91,7 +91,7 @@ class StrategyManager:
         self._around.progress.mark(LOOP)
         try:
             rows = await self._around.store.all(self._ids)
-        except (TransientError, SchemaMissingError) as error:
+        except Exception as error:  # noqa: BLE001  # whatever the reason, nothing was read, so nothing changes
             self.reading = False
             self.read_failures += 1
             _log.warning("rows_not_read", error=str(error), retry=self.read_failures, bots=len(self._instances))
@@ -102,10 +102,13 @@ class StrategyManager:
             _log.error("no_rows", bots=len(self._instances), message="the table gave no row: nothing is stopped")
             return
         for row in rows:
+            self._around.progress.mark(LOOP)
             await self._guarded(row)
         for bot_id in self._instances.keys() - {row.id for row in rows} - self._busy:
             _log.warning("row_gone", bot_id=bot_id)
             self._later(bot_id, self._stop(bot_id))
+        for bot_id in self._around.fleet.bots.keys() - {row.id for row in rows} - self._instances.keys():
+            self._around.fleet.forget(bot_id)
 
     async def _guarded(self, row: BotRow) -> None:
         """One row's trouble is its own."""
@@ -120,7 +123,9 @@ class StrategyManager:
 
     async def _reconcile(self, row: BotRow) -> None:
         instance, desired = self._instances.get(row.id), desired_state(row)
-        if not desired.run:
+        if row.unreadable is not None:
+            self._report_once(row, "row_unreadable", row.unreadable)
+        elif not desired.run:
             if instance is not None:
                 _log.info("bot_stopping", bot_id=row.id, reason=desired.reason)
                 self._later(row.id, self._stop(row.id))
@@ -172,40 +177,51 @@ class StrategyManager:
             if instance.done and row.status in _ASKED_AGAIN:
                 self._instances.pop(row.id)  # it gave up, which is final until somebody asks for it again
                 self._awake.set()
+            elif row.status != BotStatus.RUNNING or "last_error" in row.extra_metadata:
+                await instance.reaffirm()
             return
         parsed = parse_config(row.config)
         if parsed.config is None:
-            if self._reported.get(row.id) != row.config_hash:
-                self._reported[row.id] = row.config_hash
-                _log.error("config_invalid", bot_id=row.id, error=parsed.error, keeps_last_good=True)
+            if self._report_once(row, "config_invalid", parsed.error):
                 await self._around.store.failed(row.id, parsed.error, keep_status=True)
-            return
-        if not self._apply_now(instance, parsed.config.update_policy):
-            if self._reported.get(row.id) != row.config_hash:
-                self._reported[row.id] = row.config_hash
-                _log.info("config_change_held", bot_id=row.id, policy=parsed.config.update_policy)
-            return
-        _log.info("config_changed", bot_id=row.id, config_hash=row.config_hash)
-        self._later(row.id, self._restart(row.id))
+        elif instance.done or self._applies_now(instance, parsed.config):
+            _log.info("config_changed", bot_id=row.id, config_hash=row.config_hash)
+            self._later(row.id, self._restart(row.id))
+        elif parsed.config.update_policy is UpdatePolicy.MANUAL:
+            self._report_once(row, "config_change_held", "update_policy is manual: it is applied at the next start")
+        else:
+            self._report_once(row, "config_change_held", "it is applied as soon as the bot is flat")
+            instance.stop_when_flat()
 
     @staticmethod
-    def _apply_now(instance: BotInstance, policy: UpdatePolicy) -> bool:
-        if instance.done:
-            return True
-        return policy is UpdatePolicy.NOW or (policy is UpdatePolicy.WHEN_FLAT and instance.flat)
+    def _applies_now(instance: BotInstance, new: BotConfig) -> bool:
+        """A position and an order belong to their market: another one is for a flat bot, whatever the policy."""
+        old = instance.assignment.config
+        moved = (old.symbol, old.data, old.broker.type) != (new.symbol, new.data, new.broker.type)
+        match new.update_policy:
+            case UpdatePolicy.MANUAL:
+                return False
+            case UpdatePolicy.WHEN_FLAT:
+                return instance.flat
+            case UpdatePolicy.NOW:
+                return instance.flat or not moved
+            case _:
+                assert_never(new.update_policy)
+
+    def _report_once(self, row: BotRow, event: str, reason: str) -> bool:
+        """Log something of a row once per document. True the first time."""
+        if self._reported.get(row.id) == row.config_hash:
+            return False
+        self._reported[row.id] = row.config_hash
+        _log.warning(event, bot_id=row.id, reason=reason)
+        return True
 
     async def _stop(self, bot_id: int) -> None:
         instance = self._instances.get(bot_id)
         if instance is None:
             return
-        await instance.stop()
+        await instance.stop()  # which writes `stopped`, if it was this process that traded the bot
         self._instances.pop(bot_id, None)
-        try:
-            why = await self._around.store.stopped(bot_id)
-        except TransientError as error:
-            _log.warning("status_not_written", bot_id=bot_id, error=str(error))
-        else:
-            _log.info("bot_stopped", bot_id=bot_id, stopped_by=why)
 
     async def _restart(self, bot_id: int) -> None:
         """Drain the instance and let the next pass start it from the row as it then is."""
@@ -218,7 +234,7 @@ class StrategyManager:
         """A stop was requested of a bot that does not run here; answer it unless another process trades it."""
         lease = await self._around.leases.acquire(row.id)
         if lease is not None:
-            await self._around.store.stopped(row.id, StoppedBy.REQUEST)
+            await self._around.store.stopped(row.id, lease)
             await self._around.leases.release(lease)
 
     def _later(self, bot_id: int, work: Coroutine[Any, Any, None]) -> None:
@@ -240,7 +256,7 @@ class StrategyManager:
         if died_of is not None:
             _log.critical("bot_task_died", bot_id=bot_id, error=str(died_of), error_type=type(died_of).__name__)
             self._fatal = died_of
-            self._awake.set()
+        self._awake.set()
 
     async def _wait(self, stop: asyncio.Event, seconds: float) -> None:
         """Wait for news, for `stop` or for the poll, and turn often enough to be seen alive."""

@@ -4,8 +4,10 @@ It owns signals, the HTTP server and the listener; what runs is the StrategyMana
 """
 
 import asyncio
+import os
 import signal
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 
 import structlog
 
@@ -17,6 +19,8 @@ from bot_runtime.settings import Settings
 from bot_runtime.strategy_manager import StrategyManager
 
 _log = structlog.get_logger(__name__)
+_NOT_YET = frozenset({Phase.STARTING, Phase.WAITING})
+_CLOSE_SECONDS = 3.0
 
 
 class TradingRunner:
@@ -42,16 +46,13 @@ class TradingRunner:
         await self.health.start()
         _log.info("serving", database=self._around.database.safe_url, port=self.health.port)
         listening = asyncio.create_task(self._listen())
-        try:
+        async with AsyncExitStack() as cleanup:
+            cleanup.callback(_log.info, "stopped")
+            cleanup.push_async_callback(_within, _CLOSE_SECONDS, self._around.database.aclose)
+            cleanup.push_async_callback(self.health.aclose)
+            cleanup.push_async_callback(self._manager.shutdown)
+            cleanup.push_async_callback(_ended, listening)
             await self._manager.run(self.stop)
-        finally:
-            listening.cancel()
-            with suppress(asyncio.CancelledError):
-                await listening
-            await self._manager.shutdown()
-            await self.health.aclose()
-            await self._around.database.aclose()
-            _log.info("stopped")
 
     def unready(self) -> str | None:
         """Why this process should not be counted on now, or None."""
@@ -59,12 +60,9 @@ class TradingRunner:
             return "stopping"
         if not self._manager.reading:
             return "the database does not answer" if self._manager.read_failures else "starting"
-        waiting = [
-            board for board in self._around.fleet.bots.values() if board.phase in {Phase.STARTING, Phase.WAITING}
-        ]
-        waiting += [board for board in self._around.fleet.bots.values() if board.message.startswith("the database")]
-        if waiting:
-            return f"bot {waiting[0].bot_id}: {waiting[0].message or waiting[0].phase}"
+        for board in self._around.fleet.bots.values():
+            if board.phase in _NOT_YET or (board.phase is Phase.RUNNING and board.database_away):
+                return f"bot {board.bot_id}: {board.shown_message or board.phase}"
         return None
 
     async def _listen(self) -> None:
@@ -74,6 +72,22 @@ class TradingRunner:
     def _signalled(self, number: signal.Signals) -> None:
         if self.stop.is_set():
             _log.warning("second_signal", signal=number.name, message="leaving without draining")
-            raise SystemExit(1)
+            os._exit(1)  # at once, whatever a database that hangs would have us wait for; the tables know how to go on
         _log.info("signalled", signal=number.name, bots=self._manager.running)
         self.stop.set()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled() and task.exception() is not None:
+        _log.error("listener_died", error=str(task.exception()))
+
+
+async def _within(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    """Do it, unless it takes longer: connections to a server that hangs end with the process anyway."""
+    try:
+        async with asyncio.timeout(seconds):
+            await work()
+    except TimeoutError:
+        _log.warning("not_closed_in_time", seconds=seconds)

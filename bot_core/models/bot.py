@@ -57,6 +57,13 @@ class BotRow(BaseModel):
     extra_metadata: dict[str, Any] = {}
     config: Any = None
     description: str | None = None
+    #: Why the row can't be read as a whole; then only its id, user and status are known.
+    unreadable: str | None = None
+
+    @field_validator("status")
+    @classmethod
+    def _status_in_lower_case(cls, value: str) -> str:
+        return value.strip().lower()
 
     @field_validator("extra_metadata", mode="before")
     @classmethod

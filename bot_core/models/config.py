@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from bot_core.models.broker import BrokerConfig
 from bot_core.models.feed import FeedConfig
 from bot_core.models.notification import NotificationConfig
-from bot_core.models.problem import Notice, Problem
+from bot_core.models.problem import Notice, Problem, looks_secret
 from bot_core.models.strategy import StrategyConfig, parse_strategy
 
 _Section = TypeVar("_Section", bound=BaseModel)
@@ -75,6 +75,11 @@ def parse_config(document: Any) -> ParsedConfig:
         return ParsedConfig(config=None, problems=(problem,), notices=())
     problems: list[Problem] = []
     notices = [Notice(path=key, message="is not known here; kept, not read") for key in _unknown_keys(document)]
+    if not isinstance(document.get("enabled", True), bool):
+        problems.append(Problem("enabled", document["enabled"], "is no truth value; allowed: true, false"))
+    notices += [
+        Notice(path, "looks like a secret; it is not read, and a row is no place for it") for path in _secrets(document)
+    ]
     symbol = _symbol(document, problems)
     broker = _section(BrokerConfig, document, "broker", problems)
     data = _section(FeedConfig, document, "data", problems)
@@ -91,6 +96,18 @@ def parse_config(document: Any) -> ParsedConfig:
         symbol=symbol, broker=broker, data=data, strategy=strategy, notifications=notifications, update_policy=policy
     )
     return ParsedConfig(config=config, problems=(), notices=tuple(notices))
+
+
+def _secrets(document: Mapping[str, Any], path: str = "") -> list[str]:
+    """The paths of values that look like credentials."""
+    found = []
+    for key, value in document.items():
+        here = f"{path}.{key}" if path else str(key)
+        if isinstance(value, Mapping):
+            found += _secrets(value, here)
+        elif isinstance(value, str) and value and looks_secret(str(key)):
+            found.append(here)
+    return found
 
 
 def _unknown_keys(document: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_SECRET = re.compile(r"key|secret|token|password", re.IGNORECASE)
+_SECRET = re.compile(r"api_?key|secret|token|passw|passphrase|credential|authorization|private_?key", re.IGNORECASE)
+_NO_SECRET = frozenset({"credentials_secret"})  # names a Secret, is none
 _LONGEST_VALUE = 80
 _HIDDEN = "***"
 
@@ -40,15 +41,21 @@ class Notice:
 
 def shown(path: str, value: Any) -> str:
     """Write a value as a message may show it: short, and hidden where its name looks like that of a secret."""
-    text = repr(_redacted(path.rpartition(".")[2], value))
+    text = repr(redacted(path.rpartition(".")[2], value))
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
 
 
-def _redacted(name: str, value: Any) -> Any:
-    if _SECRET.search(name):
+def looks_secret(name: str) -> bool:
+    """Whether a key of this name holds something that must not be shown."""
+    return bool(_SECRET.search(name)) and name not in _NO_SECRET
+
+
+def redacted(name: str, value: Any) -> Any:
+    """The value as it may be shown under this name: secrets inside it are hidden, however deep."""
+    if looks_secret(name):
         return _HIDDEN
     if isinstance(value, Mapping):
-        return {key: _redacted(str(key), item) for key, item in value.items()}
+        return {key: redacted(str(key), item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_redacted(name, item) for item in value]
+        return [redacted(name, item) for item in value]
     return value

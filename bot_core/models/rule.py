@@ -1,7 +1,6 @@
 """One rule of a document, read against the catalogue: its name and the values of all its parameters."""
 
 import difflib
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -115,11 +114,12 @@ def checked(parameter: Parameter, value: Any) -> ParameterValue | None:
     """The value in the parameter's type, or None where it isn't allowed. 14.0 is a whole number; "14" is none."""
     if isinstance(parameter.default, bool):
         return value if isinstance(value, bool) else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    # The range comes first: it also refuses infinity, NaN and whole numbers too large for a float.
+    if parameter.low is None or parameter.high is None or not parameter.low <= value <= parameter.high:
         return None
     if isinstance(parameter.default, int) and value != int(value):
-        return None
-    if parameter.low is None or parameter.high is None or not parameter.low <= value <= parameter.high:
         return None
     return int(value) if isinstance(parameter.default, int) else float(value)
 
@@ -157,7 +157,7 @@ def _is_same(kind: RuleKind, use: IndicatorUse, values: Mapping[str, ParameterVa
     if not isinstance(params, Mapping) or item.get("type") != use.type:
         return False
     # Without a field the list meant the close, wrongly, for volume averages: the rule's own reading stands.
-    if item.get("data_field") not in {None, use.data_field}:
+    if item.get("data_field") not in (None, use.data_field):
         return False
     wanted = {name: (values[own], own, kind.prefix + own) for name, own in use.inputs.items()}
     return all(params.get(name) in allowed for name, allowed in wanted.items())

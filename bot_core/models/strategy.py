@@ -3,7 +3,6 @@
 `parse_strategy` finds every problem at once and never raises on bad input. It must not import the rules themselves.
 """
 
-import math
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
@@ -116,9 +115,9 @@ def _sizes(parameters: Mapping[str, Any], path: str, problems: list[Problem]) ->
 
 
 def _fraction(value: Any) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
         return None
-    return Decimal(str(value)) if 0 < value <= 1 else None
+    return Decimal(str(value)) if 0 < value <= 1 else None  # refuses NaN as well
 
 
 def _asset_type(value: Any, path: str, problems: list[Problem]) -> AssetType:

@@ -7,14 +7,18 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot_core.models.bot import REQUESTS, BotRow, BotStatus, StoppedBy, desired_state, may_write, stopped_by
+from bot_core.models.errors import TradingBotError
 from bot_core.schema import bots, users
 from bot_core.store.database import Database
 from bot_core.store.events import record_event
+from bot_core.store.leases import Lease
 
+_log = structlog.get_logger(__name__)
 _COLUMNS = (
     bots.c.id,
     bots.c.user_id,
@@ -42,8 +46,32 @@ class BotStore:
         query = select(*_COLUMNS).order_by(bots.c.id)
         if ids is not None:
             query = query.where(bots.c.id.in_(list(ids)))
+        try:
+            async with self.database.read() as connection:
+                return [_row(row) for row in await connection.execute(query)]
+        except TradingBotError:
+            raise
+        except Exception as error:  # noqa: BLE001  # one value that can't be read must not hide the other rows
+            _log.error("rows_unreadable", error=_first_line(error))
+            return await self._one_by_one(ids)
+
+    async def _one_by_one(self, ids: Iterable[int] | None) -> list[BotRow]:
+        plain = select(bots.c.id, bots.c.user_id, bots.c.status).order_by(bots.c.id)
+        if ids is not None:
+            plain = plain.where(bots.c.id.in_(list(ids)))
         async with self.database.read() as connection:
-            return [_row(row) for row in await connection.execute(query)]
+            known = (await connection.execute(plain)).all()
+        rows = []
+        for bot_id, user_id, status in known:
+            try:
+                async with self.database.read() as connection:
+                    rows.append(_row((await connection.execute(select(*_COLUMNS).where(bots.c.id == bot_id))).one()))
+            except TradingBotError:
+                raise
+            except Exception as error:  # noqa: BLE001  # this row's alone
+                problem = f"a value of the row can't be read: {_first_line(error)}"
+                rows.append(BotRow(id=bot_id, user_id=user_id, status=status, unreadable=problem))
+        return rows
 
     async def get(self, bot_id: int) -> BotRow | None:
         rows = await self.all([bot_id])
@@ -86,13 +114,16 @@ class BotStore:
             await self._event(connection, bot_id, "requested", f"{status} was requested", row.status, status)
             return True
 
-    async def observe(self, bot_id: int, status: BotStatus, *, epoch_check: Any = None) -> bool:
-        """Write `starting` or `running`; False where a request or nothing stands there instead."""
+    async def observe(self, lease: Lease, status: BotStatus) -> bool:
+        """Write `starting` or `running`, as the holder of the lease; False where the row asks for something else.
+
+        Raises LeaseLostError when another process trades the bot.
+        """
+        bot_id = lease.bot_id
         async with self.database.write() as connection:
-            if epoch_check is not None:
-                await epoch_check(connection)
+            await lease.check(connection)
             row = await _locked(connection, bot_id)
-            if row is None or not may_write(row.status, status):
+            if row is None or not may_write(row.status, status) or not desired_state(row).run:
                 return False
             now = datetime.now(UTC)
             values: dict[str, Any] = {"status": status, "updated_at": now}
@@ -106,13 +137,19 @@ class BotStore:
                 await self._event(connection, bot_id, "status", f"the bot is {status}", row.status, status)
             return True
 
-    async def stopped(self, bot_id: int, why: StoppedBy | None = None) -> StoppedBy | None:
-        """Write `stopped` and why. The row itself tells a request from a shutdown; None if it is gone."""
+    async def stopped(self, bot_id: int, lease: Lease | None = None) -> StoppedBy | None:
+        """Write `stopped` and why, which the row itself tells: a request, its document, or a shutdown.
+
+        A runtime gives its lease, so that only who traded the bot says that it stopped. None if nothing was written:
+        the row is gone, or asks for a start by now. Raises LeaseLostError.
+        """
         async with self.database.write() as connection:
+            if lease is not None:
+                await lease.check(connection)
             row = await _locked(connection, bot_id)
             if row is None:
                 return None
-            reason = why or stopped_by(row)
+            reason = stopped_by(row)
             if reason is StoppedBy.SHUTDOWN and row.status in {*REQUESTS, BotStatus.STARTING, BotStatus.ENABLED}:
                 return None  # somebody wrote a request while we were leaving: it stands for the next process
             metadata = row.extra_metadata | {"stopped_by": reason}
@@ -158,3 +195,7 @@ async def _locked(connection: AsyncConnection, bot_id: int) -> BotRow | None:
 
 def _row(row: Row[*tuple[Any, ...]]) -> BotRow:
     return BotRow.model_validate(dict(row._mapping))  # noqa: SLF001  # the documented way to a mapping
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

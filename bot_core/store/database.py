@@ -5,6 +5,8 @@ that went away is noticed and named instead of being waited for.
 """
 
 import asyncio
+import contextlib
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -20,10 +22,11 @@ from bot_core.models.errors import DatabaseUnavailableError, FatalError, SchemaM
 from bot_core.schema.types import AwareUTC
 
 DEFAULT_URL = "sqlite:///tradingbot.db"
-TRANSACTION_SECONDS = 15.0
-#: SQLSTATE classes after which the same work may succeed: connection, resources, operator intervention,
-#: serialization and deadlock.
-_PASSING = ("08", "53", "57", "40", "55")
+TRANSACTION_SECONDS = 10.0
+#: SQLSTATEs (or their classes) after which the same work may succeed one day: connection, resources, operator
+#: intervention, serialization and deadlock, a server that is read-only for now, rights not yet granted.
+_PASSING = ("08", "53", "57", "40", "55", "25006", "25P03", "42501")
+_HIDDEN_IN_QUERY = ("password", "sslpassword", "passfile")
 _UNDEFINED_TABLE = "42P01"
 
 
@@ -31,11 +34,12 @@ def parse_url(text: str) -> URL:
     """Read a SQLAlchemy URL; PostgreSQL URLs of any spelling use psycopg."""
     try:
         url = make_url(text)
-    except ArgumentError as error:
-        # SQLAlchemy's own message repeats the text, which may hold a password.
+    except (ArgumentError, ValueError):
+        # The library's own message repeats the text, which may hold a password: not chained.
         raise FatalError(
             "DATABASE_URL is no SQLAlchemy URL; allowed: sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
-        ) from error.__cause__
+            " (special characters of the password percent-encoded)"
+        ) from None
     match url.get_backend_name():
         case "sqlite":
             return url.set(drivername="sqlite")
@@ -43,6 +47,12 @@ def parse_url(text: str) -> URL:
             return url.set(drivername="postgresql+psycopg")
         case other:
             raise FatalError(f"DATABASE_URL names {other!r}; allowed: sqlite, postgresql+psycopg")
+
+
+def safe_url(url: URL) -> str:
+    """The URL as it may be shown: without passwords, wherever they stand."""
+    hidden = {name: "***" for name in _HIDDEN_IN_QUERY if name in url.query}
+    return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 class Database:
@@ -56,10 +66,12 @@ class Database:
     @property
     def safe_url(self) -> str:
         """The URL without its password."""
-        return self.url.render_as_string(hide_password=True)
+        return safe_url(self.url)
 
     def _sqlite_engine(self) -> AsyncEngine:
-        engine = create_async_engine(self.url.set(drivername="sqlite+aiosqlite"), connect_args={"timeout": 10})
+        engine = create_async_engine(
+            self.url.set(drivername="sqlite+aiosqlite"), connect_args={"timeout": 10}, hide_parameters=True
+        )
         event.listen(engine.sync_engine, "connect", prepare_sqlite)
         event.listen(engine.sync_engine, "begin", begin_immediate)
         return engine
@@ -71,7 +83,8 @@ class Database:
             max_overflow=0,
             pool_timeout=TRANSACTION_SECONDS,
             pool_recycle=1800,
-            connect_args=postgres_connect_args(),
+            hide_parameters=True,
+            connect_args=postgres_connect_args(self.url),
         )
 
     @asynccontextmanager
@@ -109,8 +122,13 @@ class Database:
         await self.engine.dispose()
 
 
-def postgres_connect_args() -> dict[str, Any]:
-    """Settings of libpq: UTC sessions, and a dead server is noticed within about ten seconds."""
+def postgres_connect_args(url: URL) -> dict[str, Any]:
+    """Settings of libpq: UTC sessions, and a dead server is noticed within about ten seconds.
+
+    `options` of the URL come first, so that ours are added to them instead of replacing them.
+    """
+    given = url.query.get("options", "")
+    options = given if isinstance(given, str) else " ".join(given)
     return {
         "connect_timeout": 5,
         "keepalives_idle": 5,
@@ -118,7 +136,7 @@ def postgres_connect_args() -> dict[str, Any]:
         "keepalives_count": 3,
         "tcp_user_timeout": 10_000,
         "application_name": "tradingbot",
-        "options": "-c timezone=UTC -c statement_timeout=12s -c idle_in_transaction_session_timeout=30s",
+        "options": f"{options} -c timezone=UTC -c statement_timeout=8s -c idle_in_transaction_session_timeout=30s",
     }
 
 
@@ -126,8 +144,11 @@ def prepare_sqlite(connection: Any, _record: Any) -> None:
     """Foreign keys, a write-ahead log that survives kill -9, and transactions that we begin ourselves."""
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=10000"):
+    for pragma in ("busy_timeout=10000", "synchronous=NORMAL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
+    # Locked means that another process turns the new file into write-ahead mode just now; the mode stays with the file.
+    with contextlib.suppress(sqlite3.OperationalError):
+        cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()
 
 

@@ -8,7 +8,6 @@ import os
 import socket
 import time
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot_core.models.errors import LeaseLostError
-from bot_core.schema import leases
+from bot_core.models.errors import InvalidBotError, LeaseLostError
+from bot_core.schema import bots, leases
 from bot_core.store.database import Database
 
 LEASE_SECONDS = 30.0
@@ -49,7 +48,9 @@ class Lease:
         """
         query = select(leases.c.epoch).where(leases.c.bot_id == self.bot_id).with_for_update(read=True)
         if await connection.scalar(query) != self.epoch:
-            raise LeaseLostError(f"bot {self.bot_id}: the lease of epoch {self.epoch} was taken by another process")
+            raise LeaseLostError(
+                f"bot {self.bot_id}: the lease of epoch {self.epoch} was taken by another process, or the bot is gone"
+            )
 
 
 class LeaseStore:
@@ -64,11 +65,18 @@ class LeaseStore:
         try:
             async with self.database.write() as connection:
                 epoch = await self._take(connection, bot_id)
-        except IntegrityError:
-            return None  # another process inserted the first lease in this very moment
+        except IntegrityError as error:
+            # Another process inserted the first lease in this very moment, or the bot's row is gone.
+            if await self._has_row(bot_id):
+                return None
+            raise InvalidBotError(f"bot {bot_id}: its row is gone") from error
         if epoch is None:
             return None
         return Lease(bot_id, self.holder, epoch, started + self.seconds)
+
+    async def _has_row(self, bot_id: int) -> bool:
+        async with self.database.read() as connection:
+            return await connection.scalar(select(bots.c.id).where(bots.c.id == bot_id)) is not None
 
     async def _take(self, connection: AsyncConnection, bot_id: int) -> int | None:
         now, until = self.database.now(), self.database.after(self.seconds)
@@ -95,7 +103,9 @@ class LeaseStore:
             update(leases).where(mine).values(expires_at=self.database.after(self.seconds))
         )
         if result.rowcount != 1:
-            raise LeaseLostError(f"bot {lease.bot_id}: the lease of epoch {lease.epoch} was taken by another process")
+            raise LeaseLostError(
+                f"bot {lease.bot_id}: the lease of epoch {lease.epoch} was taken by another process, or the bot is gone"
+            )
         return started + self.seconds
 
     async def release(self, lease: Lease) -> None:
@@ -104,10 +114,6 @@ class LeaseStore:
         async with self.database.write() as connection:
             await connection.execute(update(leases).where(mine).values(expires_at=self.database.now()))
         lease.deadline = 0.0
-
-    async def expires_at(self, bot_id: int) -> datetime | None:
-        async with self.database.read() as connection:
-            return await connection.scalar(select(leases.c.expires_at).where(leases.c.bot_id == bot_id))
 
 
 def process_holder() -> str:
@@ -132,7 +138,7 @@ def is_dead(holder: str) -> bool:
     host, boot, pid, started = parts
     if host != socket.gethostname():
         return False
-    return boot != _boot_id() or _start_time(int(pid)) != started
+    return boot != _boot_id() or not pid.isdecimal() or _start_time(int(pid)) != started
 
 
 def _boot_id() -> str:

@@ -24,10 +24,9 @@ class Listener:
     """Calls `wake(bot_id)` for each notification, and `wake(None)` after each (re)connection."""
 
     def __init__(self, url: URL, wake: Callable[[int | None], None], *, probe_seconds: float = PROBE_SECONDS) -> None:
-        self._dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._url = url
         self._wake = wake
         self._probe_seconds = probe_seconds
-        self.connected = False
 
     async def run(self) -> None:
         """Listen until cancelled; reconnect with back-off and jitter whatever happens."""
@@ -36,18 +35,18 @@ class Listener:
             try:
                 async with await self._connect() as connection:
                     failures = 0
-                    self.connected = True
                     self._wake(None)
                     await self._listen(connection)
-            except (psycopg.Error, OSError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001  # whatever it was: polling serves meanwhile
                 failures += 1
                 _log.warning("listen_lost", error=_first_line(error), retry=failures)
-            finally:
-                self.connected = False
             await asyncio.sleep(backoff_seconds(failures))
 
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
-        connection = await psycopg.AsyncConnection.connect(self._dsn, autocommit=True, **postgres_connect_args())
+        dsn = self._url.set(drivername="postgresql").difference_update_query(["options"])
+        connection = await psycopg.AsyncConnection.connect(
+            dsn.render_as_string(hide_password=False), autocommit=True, **postgres_connect_args(self._url)
+        )
         await connection.execute(f'LISTEN "{CHANNEL}"')
         return connection
 

@@ -15,8 +15,8 @@ from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.sql.schema import SchemaItem
 
-from bot_core.models.errors import DatabaseUnavailableError
-from bot_core.store.database import begin_immediate, parse_url, postgres_connect_args, prepare_sqlite
+from bot_core.models.errors import DatabaseUnavailableError, TradingBotError
+from bot_core.store.database import begin_immediate, parse_url, postgres_connect_args, prepare_sqlite, safe_url
 
 #: Not `alembic_version`: the existing platform's own migrations keep theirs in the same schema.
 VERSION_TABLE = "bot_schema_version"
@@ -59,9 +59,11 @@ def upgrade(url: str) -> Upgraded:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             return Upgraded(before, revision(connection), _ensure_trigger(connection))
-    except OperationalError as error:
-        reason = str(error.orig).strip().splitlines()[0]
-        raise DatabaseUnavailableError(f"{parse_url(url).render_as_string(hide_password=True)}: {reason}") from error
+    except DBAPIError as error:
+        where, reason = safe_url(parse_url(url)), str(error.orig).strip().splitlines()[0]
+        if isinstance(error, OperationalError):
+            raise DatabaseUnavailableError(f"{where}: {reason}") from error
+        raise TradingBotError(f"{where} can't be upgraded: {reason}") from error
 
 
 def alembic_config() -> Config:
@@ -80,11 +82,11 @@ def connected(url: str) -> Iterator[Connection]:
     """One synchronous transaction on the database."""
     parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(parsed, connect_args={"timeout": 30})
+        engine = create_engine(parsed, connect_args={"timeout": 30}, hide_parameters=True)
         event.listen(engine, "connect", prepare_sqlite)
         event.listen(engine, "begin", begin_immediate)
     else:
-        engine = create_engine(parsed, connect_args=postgres_connect_args())
+        engine = create_engine(parsed, connect_args=postgres_connect_args(parsed), hide_parameters=True)
     try:
         with engine.begin() as connection:
             yield connection

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 
 from bot_core.models.bot import BotStatus, desired_state
 from bot_core.models.config import parse_config
+from bot_core.models.problem import redacted
 from bot_core.schema import bots as bots_table
 from bot_core.schema import trades as trades_table
 from bot_core.store.bots import BotStore
@@ -46,7 +47,7 @@ def add_parser(subparsers: Subparsers) -> None:
     _add(commands, "list", "one line a bot", _list, ids=False)
     _add(commands, "show", "everything a row says", _show)
     _add(commands, "validate", "check the rows' documents", _validate)
-    _add(commands, "trades", "the newest trades", _trades)
+    _add(commands, "trades", "all trades, oldest first", _trades)
     _add(commands, "events", "what happened", _events)
     for name, status in _REQUESTS.items():
         _add(commands, name, f"write the status `{status}`", _request(status))
@@ -116,7 +117,7 @@ async def _list(store: BotStore, args: argparse.Namespace) -> int:
                 "balance": row.current_balance,
                 "pnl": row.total_pnl,
                 "heartbeat": row.last_heartbeat,
-                "error": row.extra_metadata.get("last_error"),
+                "error": row.unreadable or row.extra_metadata.get("last_error"),
             }
         )
     return print_table(rows, as_json=args.json, empty="no bots; `tradingbot bots import` makes some")
@@ -124,8 +125,9 @@ async def _list(store: BotStore, args: argparse.Namespace) -> int:
 
 async def _show(store: BotStore, args: argparse.Namespace) -> int:
     rows = await store.all(args.ids)
-    shown = [row.model_dump() | {"desired": desired_state(row).reason} for row in rows]
-    print_json(shown if len(args.ids) > 1 else shown[0] if shown else None)
+    shown = [redacted("", row.model_dump()) | {"desired": desired_state(row).reason} for row in rows]
+    if shown:
+        print_json(shown if len(args.ids) > 1 else shown[0])
     return _all_found(args.ids, [row.id for row in rows])
 
 

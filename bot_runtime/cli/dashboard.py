@@ -78,14 +78,15 @@ def _fleet_table(fleet: FleetBoard) -> Table:
 def _cells(board: BotBoard) -> tuple[str | Text, ...]:
     age = board.heartbeat_age
     pnl = board.total_pnl
-    status = Text(board.phase + (f": {board.message}" if board.message else ""), style=_COLORS.get(board.phase, ""))
+    words = f"{board.phase}: {board.shown_message}" if board.shown_message else str(board.phase)
+    status = Text(words, style=_COLORS.get(board.phase, ""))
     return (
         str(board.bot_id),
-        board.name,
-        f"{board.symbol} {board.interval}",
-        board.strategy.replace("EntryMixin", "").replace("ExitMixin", ""),
+        Text(board.name),  # a row's text is text: it must not be read as markup
+        Text(f"{board.symbol} {board.interval}"),
+        Text(board.strategy.replace("EntryMixin", "").replace("ExitMixin", "")),
         status,
-        board.position_text or "flat",
+        Text(board.position_text or "flat"),
         "" if board.balance is None else f"{board.balance:,.2f}",
         Text("" if pnl is None else f"{pnl:+,.2f}", style="red" if pnl is not None and pnl < 0 else "green"),
         "" if board.bar_time is None else f"{board.bar_time:%Y-%m-%d %H:%M}",

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from bot_core.models.errors import DatabaseUnavailableError
-from bot_core.store.database import parse_url
+from bot_core.store.database import parse_url, safe_url
 from bot_runtime.cli.subparsers import Subparsers
 from bot_runtime.settings import Settings
 
@@ -29,7 +29,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     url = Settings.from_environment().database_url
     done = _upgrade(url, args.wait)
-    where = parse_url(url).render_as_string(hide_password=True)
+    where = safe_url(parse_url(url))
     if done.before == done.after:
         print(f"{where} is up to date (revision {done.after})")
     else:

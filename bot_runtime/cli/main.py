@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from sqlalchemy.exc import DBAPIError
+
 from bot_core.logs import masked
 from bot_core.models.errors import DatabaseUnavailableError, TradingBotError
 from bot_runtime.cli import backtest, bots, db, service, validate
@@ -37,6 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _DATABASE_UNREACHABLE
     except TradingBotError as error:
         print(f"tradingbot: {masked(str(error))}", file=sys.stderr)
+        return 1
+    except DBAPIError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        print(f"tradingbot: the database refuses: {masked(reason)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

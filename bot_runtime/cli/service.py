@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Collection
 from dataclasses import replace
+from importlib.util import find_spec
 
 from bot_core.logs import configure_logging
 from bot_runtime.app import build_runner
@@ -30,7 +31,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run_serve(args: argparse.Namespace) -> int:
-    terminal = sys.stdout.isatty() and not args.plain
+    terminal = sys.stdout.isatty() and not args.plain and find_spec("rich") is not None
     return asyncio.run(_run(_settings(args), args.bots, args.user, json=_json_logs(default=False), terminal=terminal))
 
 

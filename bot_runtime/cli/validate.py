@@ -20,6 +20,8 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     results = [(path, _parsed(path)) for path in json_files(args.paths)]
+    if not results:
+        raise TradingBotError(f"no *.json file in {', '.join(map(str, args.paths))}")
     if args.json:
         print(json.dumps([_as_json(path, parsed) for path, parsed in results], indent=2))
     else:
@@ -40,10 +42,10 @@ def json_files(paths: list[Path]) -> Iterator[Path]:
 def read_document(path: Path) -> Any:
     """Raise TradingBotError naming the file, the line and what is wrong."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise TradingBotError(f"{path}: can't be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TradingBotError(f"{path}: is no JSON document: {error}") from error
 
 

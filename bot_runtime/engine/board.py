@@ -32,6 +32,7 @@ class BotBoard:
     mode: str = ""
     phase: Phase = Phase.STARTING
     message: str = ""
+    database_away: bool = False
     balance: Decimal | None = None
     total_pnl: Decimal | None = None
     position: Position | None = None
@@ -45,6 +46,10 @@ class BotBoard:
     restarts: int = 0
     epoch: int | None = None
     config_hash: str = ""
+
+    @property
+    def shown_message(self) -> str:
+        return "the database does not answer; no order is sent meanwhile" if self.database_away else self.message
 
     @property
     def heartbeat_age(self) -> float | None:
@@ -67,7 +72,7 @@ class BotBoard:
             "strategy": self.strategy,
             "mode": self.mode,
             "phase": self.phase,
-            "message": self.message,
+            "message": self.shown_message,
             "balance": _text(self.balance),
             "total_pnl": _text(self.total_pnl),
             "position": self.position_text or None,
@@ -103,6 +108,9 @@ class FleetBoard:
 
     def board(self, bot_id: int, name: str) -> BotBoard:
         return self.bots.setdefault(bot_id, BotBoard(bot_id, name))
+
+    def forget(self, bot_id: int) -> None:
+        self.bots.pop(bot_id, None)
 
     def opened(self, board: BotBoard, position: Position) -> None:
         text = f"BUY  {position.quantity.normalize():f} @ {position.entry_price:f}  {position.entry_reason}"

@@ -13,7 +13,7 @@ from typing import Any, assert_never
 
 import structlog
 
-from bot_core.models.errors import DatabaseUnavailableError, TransientError
+from bot_core.models.errors import DatabaseUnavailableError, InvalidBotError, TransientError
 from bot_core.store.journal import OrderState
 from bot_runtime.brokers.base import Broker
 from bot_runtime.domain.bar import Bar
@@ -64,6 +64,8 @@ class BotEngine:
         self._loop_name = f"bot-{board.bot_id}"
         self._dirty = False
         self._next_beat = 0.0
+        self._refused = ""
+        self.leave_when_flat = False
 
     @property
     def flat(self) -> bool:
@@ -74,7 +76,10 @@ class BotEngine:
         """Settle what the last process left in the journal, before anything else is done."""
         if len(working) > 1:
             ids = ", ".join(order.intent.client_order_id for order in working)
-            raise TransientError(f"several orders are working at once, which can't be explained: {ids}")
+            raise InvalidBotError(
+                f"several orders are working at once, which can't be explained: {ids}; "
+                "allowed: one; move the others to `canceled` in bot_orders after a look at the venue"
+            )
         self._broker.restore([order.intent for order in working if order.state is OrderState.OPEN])
         for order in working:
             intent = order.intent
@@ -95,10 +100,11 @@ class BotEngine:
         stopping = asyncio.ensure_future(stop.wait())
         pending: asyncio.Task[Bar] | None = _next(bars)
         try:
-            while not stop.is_set():
-                self._progress.mark(self._loop_name)
+            while not stop.is_set() and not (self.leave_when_flat and self.flat):
+                self._mark()
                 waiting: set[asyncio.Future[Any]] = {stopping} if pending is None else {stopping, pending}
                 await asyncio.wait(waiting, timeout=self._until_beat(), return_when=asyncio.FIRST_COMPLETED)
+                self._mark()
                 if pending is not None and pending.done() and not stop.is_set():
                     pending = await self._take(pending, bars)
                 if self._until_beat() <= 0:
@@ -132,9 +138,23 @@ class BotEngine:
         self._board.last_price = bar.close
         if intent is not None:
             await self._order(intent)
+        elif self._kernel.refused:
+            await self._tell_refusal(self._kernel.refused)
+
+    async def _tell_refusal(self, why: str) -> None:
+        """A signal that could not become an order: once, not on every bar that repeats it."""
+        if why != self._refused:
+            self._refused = why
+            _log.warning("order_refused", reason=why)
+            await self._ledger.note("refused", why)
 
     async def _order(self, intent: OrderIntent) -> None:
-        new = await self._ledger.intend(intent, self._snapshot())
+        self._mark()
+        if not await self._ledger.intend(intent, self._snapshot()):
+            raise InvalidBotError(
+                f"order {intent.client_order_id} is in the journal although the bot stands before it: its cursor was "
+                "put back by hand; allowed: the time of the last bar that was processed, in bot_state.cursor"
+            )
         self._dirty = False
         _log.info(
             "order_intended",
@@ -145,12 +165,11 @@ class BotEngine:
             reason=intent.reason,
             bar_time=intent.signal_time.isoformat(),
         )
-        if not new:
-            raise TransientError(f"order {intent.client_order_id} is in the journal already: reading it again")
         self._board.count_order(OrderState.INTENDED)
         await self._send(intent)
 
     async def _send(self, intent: OrderIntent) -> None:
+        self._mark()
         if not self._ledger.lease.valid:
             await self._ledger.beat(None)  # raises LeaseLostError where somebody else trades this bot now
         broker_order_id = await self._broker.submit(intent)
@@ -161,24 +180,30 @@ class BotEngine:
         intent = self._kernel.pending
         if intent is None:
             raise TransientError(f"fill of {fill.client_order_id}, which is no order of this bot's: reading again")
+        self._mark()
         result = self._kernel.on_fill(intent, fill)
         match result:
             case Opened(position):
                 booked = await self._ledger.opened(intent, fill, position, self._snapshot())
-                self._fleet.opened(self._board, position)
             case Closed(trade, _):
                 booked = await self._ledger.closed(intent, fill, trade, self._snapshot())
-                self._fleet.closed(self._board, trade)
-                self._board.trades += 1
             case _:
                 assert_never(result)
         if not booked:
             raise TransientError(f"fill of {fill.client_order_id} was booked before: reading the tables again")
-        self._board.count_order(OrderState.FILLED)
         self._tell(intent, fill, result)
         self._show()
 
     def _tell(self, intent: OrderIntent, fill: Fill, result: Opened | Closed) -> None:
+        self._board.count_order(OrderState.FILLED)
+        match result:
+            case Opened(position):
+                self._fleet.opened(self._board, position)
+            case Closed(trade, _):
+                self._fleet.closed(self._board, trade)
+                self._board.trades += 1
+            case _:
+                assert_never(result)
         facts: dict[str, Any] = {"price": str(fill.price), "quantity": str(fill.quantity), "reason": intent.reason}
         facts |= {"fill_time": fill.time.isoformat(), "correlation_id": intent.client_order_id}
         if isinstance(result, Closed):
@@ -191,15 +216,15 @@ class BotEngine:
         try:
             await self._ledger.beat(self._snapshot() if self._dirty else None)
         except DatabaseUnavailableError as error:
-            self._board.message = "the database does not answer; no order is sent meanwhile"
+            self._board.database_away = True
             _log.warning("heartbeat_failed", error=str(error))
             return
-        if self._board.message.startswith("the database"):
-            self._board.message = ""
+        self._board.database_away = False
         self._dirty = False
         self._board.heartbeat = datetime.now(UTC)
 
     async def _checkpoint(self) -> None:
+        self._mark()
         if self._dirty:
             await self._ledger.beat(self._snapshot())
             self._dirty = False
@@ -211,6 +236,9 @@ class BotEngine:
             await aclose()
         await self._feed.aclose()
         await self._broker.aclose()
+
+    def _mark(self) -> None:
+        self._progress.mark(self._loop_name)
 
     def _until_beat(self) -> float:
         return max(0.0, self._next_beat - asyncio.get_running_loop().time())

@@ -11,9 +11,10 @@ from typing import Any
 
 import structlog
 
+from bot_core.logs import masked
 from bot_core.models.bot import BotRow, BotStatus, document_hash
-from bot_core.models.config import BotConfig
-from bot_core.models.errors import FatalError, InvalidBotError, LeaseLostError, TransientError
+from bot_core.models.config import BotConfig, parse_config
+from bot_core.models.errors import FatalError, InvalidBotError, LeaseLostError, SchemaMissingError, TransientError
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.leases import Lease, LeaseStore
@@ -26,6 +27,7 @@ from bot_runtime.engine.progress import Progress
 from bot_runtime.engine.resume import resume_account
 from bot_runtime.feeds.registry import build_feed
 from bot_runtime.indicators.history import History
+from bot_runtime.persistence.last_good import last_good_document
 from bot_runtime.persistence.ledger import Ledger
 from bot_runtime.persistence.snapshot import Snapshot
 from bot_runtime.strategies.registry import build_sizing, build_strategy
@@ -69,6 +71,8 @@ class BotInstance:
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._engine: BotEngine | None = None
+        self._lease_held: Lease | None = None
+        self._kept = ""
         row, config = assignment.row, assignment.config
         self.board = around.fleet.board(row.id, row.name)
         _describe(self.board, assignment)
@@ -124,21 +128,22 @@ class BotInstance:
         try:
             await self._run_once()
         except InvalidBotError as error:
-            await self._fail(error, Phase.ERROR)
-            return True
+            if not await self._fell_back(error):
+                await self._fail(error)
+                return True
         except LeaseLostError as error:
             self.board.errors += 1
             self._show(Phase.WAITING, str(error))
             self._log.warning("lease_lost", error=str(error))
-        except TransientError as error:
+        except (TransientError, SchemaMissingError) as error:
             self.board.errors += 1
-            self._show(Phase.WAITING, str(error))
+            self._show(Phase.WAITING, masked(str(error)))
             self._log.warning("bot_will_be_rebuilt", error=str(error), error_type=type(error).__name__)
         except FatalError:
             raise
         except Exception as error:  # noqa: BLE001  # whatever it was, it is this bot's alone
             self._log.exception("bot_failed")
-            await self._fail(error, Phase.ERROR)
+            await self._fail(error)
         else:
             return True
         return False
@@ -149,22 +154,53 @@ class BotInstance:
             return
         try:
             await self._run_under(lease)
-        finally:
+        except asyncio.CancelledError:
+            raise  # the time to drain is over: a lease lapses by itself
+        except BaseException:
+            await self._release(lease)
+            raise
+        else:
             await self._release(lease)
 
     async def _run_under(self, lease: Lease) -> None:
         around, row = self._around, self.assignment.row
         self.board.epoch = lease.epoch
         self._show(Phase.STARTING, "")
-        await around.store.observe(row.id, BotStatus.STARTING)
-        self._engine = await self._build(lease)
-        self._show(Phase.RUNNING, "")
-        if await around.store.observe(row.id, BotStatus.RUNNING):
+        if not await around.store.observe(lease, BotStatus.STARTING):
+            return  # the row asks for a stop by now, or is gone
+        self._mark()
+        engine = await self._build(lease)
+        self._show(Phase.RUNNING, self._kept)
+        if not self._kept and await around.store.observe(lease, BotStatus.RUNNING):
             self._log.info("bot_running", epoch=lease.epoch, config_hash=self.assignment.config_hash)
+        self._engine, self._lease_held = engine, lease
         try:
-            await self._engine.run(self._stop)
+            await engine.run(self._stop)
         finally:
-            self._engine = None
+            self._engine = self._lease_held = None
+        if self._stop.is_set():
+            self._mark()
+            why = await around.store.stopped(row.id, lease)
+            self._log.info("bot_stopped", stopped_by=why)
+
+    async def reaffirm(self) -> None:
+        """Write `running` again over a row that says something else of a bot that runs, and forget a mended error."""
+        if self._lease_held is not None and not self._kept:
+            await self._around.store.observe(self._lease_held, BotStatus.RUNNING)
+
+    async def _fell_back(self, error: InvalidBotError) -> bool:
+        """Go on with the last document that ran, where a newer one turned out not to; say so in the row."""
+        store, assigned = self._around.store, self.assignment
+        good = await last_good_document(self._around.database, assigned.row.id)
+        config = None if good is None else parse_config(good).config
+        if config is None or document_hash(good) == document_hash(assigned.document):
+            return False
+        self._kept = f"keeps its last good configuration: {masked(str(error))}"
+        self._log.error("config_unusable", error=str(error), keeps_last_good=True)
+        await store.failed(assigned.row.id, str(error), keep_status=True)
+        self.assignment = replace(assigned, config=config, document=good)
+        _describe(self.board, self.assignment)
+        return True
 
     async def _build(self, lease: Lease) -> BotEngine:
         around, assigned = self._around, self.assignment
@@ -183,11 +219,14 @@ class BotInstance:
             position_size=build_sizing(config.strategy),
             history=history,
         )
-        cursor = None if saved.snapshot is None else saved.snapshot.cursor
+        cursor = saved.cursor
+        self._mark()
         if cursor is not None:
             kernel.warm_up(await feed.history(cursor, history.reload_limit))
         kernel.load_state({} if saved.snapshot is None else saved.snapshot.rule_state)
-        await ledger.begin(Snapshot(cursor, kernel.dump_state(), account), assigned.document, assigned.config_hash)
+        snapshot = Snapshot(cursor, kernel.dump_state(), account)
+        await ledger.begin(snapshot, assigned.document, document_hash(assigned.document))
+        self._mark()
         engine = BotEngine(
             kernel=kernel,
             ledger=ledger,
@@ -205,7 +244,7 @@ class BotInstance:
     async def _lease(self) -> Lease | None:
         """Wait for the lease; None when told to stop meanwhile."""
         while not self._stop.is_set():
-            self._around.progress.mark(self._loop)
+            self._mark()
             lease = await self._around.leases.acquire(self.assignment.row.id)
             if lease is not None:
                 return lease
@@ -216,32 +255,37 @@ class BotInstance:
     async def _release(self, lease: Lease) -> None:
         try:
             await self._around.leases.release(lease)
-        except TransientError as error:
-            self._log.warning("lease_not_released", error=str(error))  # it lapses by itself
+        except Exception as error:  # noqa: BLE001  # it lapses by itself
+            self._log.warning("lease_not_released", error=str(error))
 
-    async def _fail(self, error: Exception, phase: Phase) -> None:
+    async def _fail(self, error: Exception) -> None:
         self.board.errors += 1
-        message = str(error) or type(error).__name__
-        self._show(phase, message)
+        self._mark()
+        message = masked((str(error).strip() or type(error).__name__).splitlines()[0])
+        self._show(Phase.ERROR, message)
         self._log.error("bot_error", error=message, error_type=type(error).__name__)
         try:
             await self._around.store.failed(self.assignment.row.id, message)
-        except TransientError as also:
+        except Exception as also:  # noqa: BLE001  # the first error is what matters; it is in the log
             self._log.warning("status_not_written", error=str(also))
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not for longer than the bot may run, and without ever looking stuck."""
         until = asyncio.get_running_loop().time() + seconds
         while not self._stop.is_set() and (left := until - asyncio.get_running_loop().time()) > 0:
-            self._around.progress.mark(self._loop)
+            self._mark()
             try:
                 await asyncio.wait_for(self._stop.wait(), min(left, _TURN_SECONDS))
             except TimeoutError:
                 continue
 
-    def reassign(self, assignment: Assignment) -> None:
-        """Take a row whose configuration is the same: what it says besides may have changed."""
-        self.assignment = replace(assignment, config=self.assignment.config)
+    def stop_when_flat(self) -> None:
+        """End by itself as soon as there is neither a position nor an order; the manager then starts it anew."""
+        if self._engine is not None:
+            self._engine.leave_when_flat = True
+
+    def _mark(self) -> None:
+        self._around.progress.mark(self._loop)
 
     @property
     def _loop(self) -> str:

@@ -59,6 +59,8 @@ class Kernel:
         self.account = account
         self.history = history
         self.pending: OrderIntent | None = None
+        #: Why the signal of the last bar became no order; empty where it did, or where there was none.
+        self.refused = ""
         self._sizing = position_size if isinstance(position_size, Sizing) else Sizing(position_size)
         self._trade_from = trade_from
 
@@ -86,6 +88,7 @@ class Kernel:
     def on_bar(self, bar: Bar) -> OrderIntent | None:
         """Take in a closed bar and return the order decided on its close, which then is `pending`."""
         self.history.append(bar)
+        self.refused = ""
         if not self._evaluates(bar):
             return None
         return self.decide(bar, View(self.history, self.strategy.indicators, tail=TAIL))
@@ -117,6 +120,7 @@ class Kernel:
             return None
         quantity = self._sizing.quantity(self.account.cash, decimal_of(bar.close))
         if quantity <= ZERO:
+            self.refused = f"entry signal, but {self.account.cash} of cash buys nothing at this price and position size"
             return None
         return self._intend(bar, Purpose.ENTRY, Side.BUY, quantity, reason)
 

@@ -22,6 +22,7 @@ _log = structlog.get_logger(__name__)
 
 async def resume_account(ledger: Ledger, saved: Saved, row: BotRow, config: BotConfig) -> Account:
     """Raise InvalidBotError when the saved position and the trades table contradict each other."""
+    _refuse_other_symbols(saved, config)
     mine = [trade for trade in saved.open_trades if trade["symbol"] == config.symbol]
     if saved.snapshot is None:
         return await _adopted(ledger, saved, row, config, mine)
@@ -29,16 +30,28 @@ async def resume_account(ledger: Ledger, saved: Saved, row: BotRow, config: BotC
     if account.position is not None and not mine:
         raise InvalidBotError(
             f"bot_state holds a position ({account.position.quantity} {config.symbol} since "
-            f"{account.position.entry_time}), but trading_trades has no open trade for it; "
-            "allowed: reopen that trade, or delete the bot's row of bot_state to begin flat"
+            f"{account.position.entry_time}), but trading_trades has no open trade for it; allowed: reopen that trade, "
+            f"or account = NULL in row {row.id} of bot_state, to go on with what the tables say"
         )
     if account.position is None and any("superseded_by_trade" not in (t["extra_metadata"] or {}) for t in mine):
         ids = ", ".join(str(trade["id"]) for trade in mine)
         raise InvalidBotError(
-            f"trading_trades has open trades ({ids}) that the bot does not hold; "
-            "allowed: close them, or delete the bot's row of bot_state to adopt the newest"
+            f"trading_trades has open trades ({ids}) that the bot does not hold; allowed: close them, "
+            f"or account = NULL in row {row.id} of bot_state, to adopt the newest"
         )
     return account
+
+
+def _refuse_other_symbols(saved: Saved, config: BotConfig) -> None:
+    """A position or an order belongs to its symbol: a document that names another one has to wait."""
+    held = saved.snapshot is not None and saved.snapshot.account.position is not None
+    others = {order.symbol for order in saved.working}
+    others |= {trade["symbol"] for trade in saved.open_trades[-1:] if held}
+    if others - {config.symbol}:
+        raise InvalidBotError(
+            f"symbol: {config.symbol!r} can't be traded while a position or an order in {', '.join(sorted(others))} "
+            "is open; allowed: that symbol until the bot is flat"
+        )
 
 
 async def _adopted(ledger: Ledger, saved: Saved, row: BotRow, config: BotConfig, mine: list[dict[str, Any]]) -> Account:

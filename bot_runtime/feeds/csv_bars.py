@@ -98,17 +98,25 @@ def _places(header: list[str], path: Path, columns: Mapping[str, Any]) -> list[i
     return places
 
 
+_EARLIEST = epoch_ms(datetime(1990, 1, 1, tzinfo=UTC))
+_LATEST = epoch_ms(datetime(2200, 1, 1, tzinfo=UTC))
+
+
 def _time(text: str) -> int:
     try:
         number = float(text)
     except ValueError:
         time = datetime.fromisoformat(text.strip())
         return epoch_ms(time if time.tzinfo else time.replace(tzinfo=UTC))
-    return int(number if number > _LEAST_MILLISECONDS else number * 1000)
+    milliseconds = number if number > _LEAST_MILLISECONDS else number * 1000
+    if not _EARLIEST <= milliseconds <= _LATEST:
+        raise ValueError("epoch times are seconds or milliseconds, of the years 1990 to 2200")
+    return int(milliseconds)
 
 
 def _checked(values: tuple[float, ...]) -> tuple[float, ...]:
     open_, high, low, close, volume = values
+    # An open or close outside of high and low is common in vendors' data, and harms no rule: it is let through.
     if not (0 < open_ < inf and 0 < close < inf and 0 < low <= high < inf):
         raise ValueError("prices must be above 0 and finite, high not below low")
     if not 0 <= volume < inf:

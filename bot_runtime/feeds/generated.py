@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import Any
 
 from bot_core.models.problem import Notice
@@ -14,6 +13,7 @@ from bot_runtime.feeds.options import number_option, time_option
 from bot_runtime.feeds.synthetic import SyntheticMarket
 
 _START = datetime(2024, 1, 1, tzinfo=UTC)
+_END_OF_TIME = datetime(9999, 12, 31, tzinfo=UTC)
 _DEFAULT_SPEED = 20
 _ENDLESS = -1
 
@@ -26,9 +26,11 @@ class GeneratedFeed:
         seed = int(number_option(data, "seed", 0, low=-(2**53), high=2**53))
         speed = number_option(data, "speed", _DEFAULT_SPEED, low=0, high=1_000_000)
         bars = int(number_option(data, "bars", _ENDLESS, low=_ENDLESS, high=2**53))
-        self._count = None if bars == _ENDLESS else bars
         self._start = time_option(data, "start", _START)
         self._step = timedelta(seconds=self.interval_seconds)
+        most = (_END_OF_TIME - self._start) // self._step  # the calendar ends in the year 9999, and so does the data
+        self._finite = bars != _ENDLESS
+        self._count = min(bars, most) if self._finite else most
         self._seconds = 1 / speed if speed else 0.0
         self._sleep = sleep
         self._market = SyntheticMarket(seed, symbol, self.interval_seconds)
@@ -36,7 +38,7 @@ class GeneratedFeed:
 
     @property
     def finite(self) -> bool:
-        return self._count is not None
+        return self._finite
 
     def history_capacity(self, warmup: int) -> int | None:
         return warmup
@@ -44,12 +46,12 @@ class GeneratedFeed:
     async def history(self, until: datetime, limit: int | None) -> list[Bar]:
         end = self._count_until(until)
         start = 0 if limit is None else max(0, end - limit)
-        return [self._bar(index) for index in range(start, end)]
+        return await asyncio.to_thread(lambda: [self._bar(index) for index in range(start, end)])
 
     async def bars(self, after: datetime | None) -> AsyncIterator[Bar]:
         pace = Pace(self._seconds, self._sleep)
         first = 0 if after is None else self._count_until(after)
-        for index in count(first) if self._count is None else range(first, self._count):
+        for index in range(first, self._count):
             await pace.next_bar()
             yield self._bar(index)
 
@@ -58,7 +60,7 @@ class GeneratedFeed:
 
     def _count_until(self, time: datetime) -> int:
         bars = max(0, (time - self._start) // self._step + 1)
-        return bars if self._count is None else min(bars, self._count)
+        return min(bars, self._count)
 
     def _bar(self, index: int) -> Bar:
         return Bar(self._start + index * self._step, *self._market.quote(index))

@@ -33,13 +33,15 @@ class WorkingOrder:
 
     intent: OrderIntent
     state: OrderState
+    symbol: str
 
 
 @dataclass(frozen=True)
 class Saved:
-    """What the tables know of a bot: None where it never ran here."""
+    """What the tables know of a bot. No snapshot: it never ran here, or a person cleared its account."""
 
     snapshot: Snapshot | None
+    cursor: datetime | None
     working: tuple[WorkingOrder, ...]
     open_trades: tuple[dict[str, Any], ...]
     realized_pnl: Decimal
@@ -69,6 +71,7 @@ class Ledger:
             closed = await connection.execute(select(trades.c.net_pnl).where(mine, trades.c.status == "closed"))
             return Saved(
                 snapshot=None if found is None or found.account is None else _snapshot(found),
+                cursor=None if found is None else found.cursor,
                 working=tuple(_working(order) for order in working),
                 open_trades=tuple(dict(row) for row in open_rows.mappings()),
                 realized_pnl=sum((value or Decimal(0) for (value,) in closed), Decimal(0)),
@@ -82,11 +85,12 @@ class Ledger:
             await self._write_balance(connection, snapshot)
 
     async def intend(self, intent: OrderIntent, snapshot: Snapshot) -> bool:
-        """Journal an order before it is sent. False when this very order is in the journal already."""
+        """Journal an order before it is sent. False, with nothing written, when it is in the journal already."""
         async with self.database.write() as connection:
             await self.lease.check(connection)
             new = await write_intent(connection, self._order_values(intent))
-            await self._save(connection, snapshot)
+            if new:
+                await self._save(connection, snapshot)
             return new
 
     async def mark(self, client_order_id: str, state: OrderState, **values: Any) -> bool:
@@ -286,4 +290,4 @@ def _working(order: dict[str, Any]) -> WorkingOrder:
         signal_price=order["price"],
         reason=order["reason"],
     )
-    return WorkingOrder(intent, OrderState(order["state"]))
+    return WorkingOrder(intent, OrderState(order["state"]), order["symbol"])

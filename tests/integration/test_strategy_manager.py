@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, text, update
 
 from bot_core.models.bot import BotRow, BotStatus
 from bot_core.schema import bots, events, trades
@@ -59,9 +59,9 @@ class Running:
 
 
 @asynccontextmanager
-async def running(url: str, **options: Any) -> AsyncIterator[Running]:
+async def running(url: str, *, holder: str = "process-under-test", **options: Any) -> AsyncIterator[Running]:
     database = Database(url, pool_size=10)
-    around = surroundings(database)
+    around = surroundings(database, holder)
     manager = StrategyManager(around, poll_seconds=0.3, **options)
     stop = asyncio.Event()
     loop = asyncio.create_task(manager.run(stop))
@@ -239,6 +239,130 @@ async def test_a_bot_that_another_process_trades_is_left_alone_until_its_lease_l
         kinds = await _event_kinds(seen.database, bot_id)
         assert "status" in kinds
     await database.aclose()
+
+
+async def position_opened(seen: Running, bot_id: int) -> None:
+    async def holds() -> bool:
+        return seen.fleet.bots[bot_id].position is not None
+
+    await seen.until(holds, "an open position")
+
+
+async def test_another_symbol_waits_until_the_bot_is_flat_and_no_order_fills_on_it(database_url: str) -> None:
+    async with running(database_url) as seen:
+        bot_id = await new_bot(database_url)
+        await seen.until_status(bot_id, "running")
+        await position_opened(seen, bot_id)
+        await seen.change(bot_id, config=a_document(data=PACED, symbol="BTCUSDT"))
+
+        async def moved() -> bool:
+            board = seen.fleet.bots[bot_id]
+            return board.symbol == "BTCUSDT" and board.phase is Phase.RUNNING and board.bars > 0
+
+        await seen.until(moved, "the move to the other symbol", 40)
+        async with seen.database.read() as connection:
+            crossed = await connection.scalar(
+                select(func.count())
+                .select_from(trades)
+                .where(trades.c.bot_id == bot_id, trades.c.symbol == "BTCUSDT", trades.c.entry_price < 10_000)
+            )
+            assert crossed == 0
+
+
+async def test_a_document_that_parses_but_can_not_be_built_leaves_the_bot_on_its_last_good_one(
+    database_url: str,
+) -> None:
+    async with running(database_url) as seen:
+        bot_id = await new_bot(database_url)
+        await seen.until_status(bot_id, "running")
+        bars = seen.fleet.bots[bot_id].bars
+        broken = {"data_source": "file", "file_path": "no-such-file.csv", "interval": "1h"}
+        await seen.change(bot_id, config=a_document(data=broken))
+
+        async def told() -> bool:
+            return "no-such-file.csv" in (await seen.row(bot_id)).extra_metadata.get("last_error", "")
+
+        await seen.until(told, "the error in the row", 40)
+
+        async def goes_on() -> bool:
+            return seen.fleet.bots[bot_id].bars > bars + 5 and seen.fleet.bots[bot_id].phase is Phase.RUNNING
+
+        await seen.until(goes_on, "more bars")
+        assert (await seen.row(bot_id)).status != "error"
+
+        await seen.change(bot_id, config=a_document(data=PACED))
+
+        async def mended() -> bool:
+            row = await seen.row(bot_id)
+            return row.status == "running" and "last_error" not in row.extra_metadata
+
+        await seen.until(mended, "the error's end")
+
+
+async def test_one_row_that_can_not_be_read_hides_no_other(sqlite_url: str) -> None:
+    good, bad = await new_bot(sqlite_url), await new_bot(sqlite_url)
+    database = Database(sqlite_url)
+    async with database.write() as connection:
+        await connection.execute(text("UPDATE trading_bots SET current_balance = 'abc' WHERE id = :id"), {"id": bad})
+    await database.aclose()
+    async with running(sqlite_url) as seen:
+        await seen.until_status(good, "running")
+        rows = {row.id: row for row in await seen.store.all()}
+        assert rows[good].unreadable is None
+        assert "can't be read" in (rows[bad].unreadable or "")
+        assert bad not in seen.fleet.bots
+
+
+async def test_a_process_without_the_lease_never_writes_that_the_bot_stopped(database_url: str) -> None:
+    async with running(database_url) as trader:
+        bot_id = await new_bot(database_url)
+        await trader.until_status(bot_id, "running")
+        async with running(database_url, holder="another process") as waiting:
+
+            async def waits() -> bool:
+                board = waiting.fleet.bots.get(bot_id)
+                return board is not None and board.phase is Phase.WAITING
+
+            await waiting.until(waits, "waiting for the lease")
+        assert (await trader.row(bot_id)).status == "running"
+        await trader.change(bot_id, status="stopping")
+        row = await trader.until_status(bot_id, "stopped")
+        assert row.extra_metadata["stopped_by"] == "request"
+
+
+async def test_a_status_written_over_a_running_bot_is_answered(database_url: str) -> None:
+    async with running(database_url) as seen:
+        bot_id = await new_bot(database_url)
+        await seen.until_status(bot_id, "running")
+        for status in ("starting", "enabled", "stopped"):
+            await seen.change(bot_id, status=status)
+            await seen.until_status(bot_id, "running")
+
+
+@pytest.mark.postgres
+async def test_a_database_that_turns_read_only_costs_no_process(postgres_url: str) -> None:
+    async with running(postgres_url) as seen:
+        bot_id = await new_bot(postgres_url)
+        await seen.until_status(bot_id, "running")
+        name = seen.database.url.database
+        async with seen.database.write() as connection:
+            await connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+        await seen.database.engine.dispose()
+
+        async def waits() -> bool:
+            return seen.fleet.bots[bot_id].phase is Phase.WAITING or seen.fleet.bots[bot_id].database_away
+
+        await seen.until(waits, "the bot's waiting")
+        async with seen.database.engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            await connection.execute(text("SET default_transaction_read_only = off"))
+            await connection.execute(text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
+        await seen.database.engine.dispose()
+
+        async def runs() -> bool:
+            return seen.fleet.bots[bot_id].phase is Phase.RUNNING and not seen.fleet.bots[bot_id].database_away
+
+        await seen.until(runs, "trading again", 60)
 
 
 async def _event_kinds(database: Database, bot_id: int) -> set[str]:

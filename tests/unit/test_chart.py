@@ -270,6 +270,6 @@ def test_shell_scripts_pass_shellcheck():
         pytest.skip("SHELL SCRIPTS NOT CHECKED: shellcheck is not installed")
     project = Path(CHART).parents[1]
     patterns = ("scripts/*", "tests/e2e/cluster/onenode", "tests/e2e/cluster/*-entrypoint")
-    scripts = [path for pattern in patterns for path in project.glob(pattern)]
+    scripts = [path for pattern in patterns for path in project.glob(pattern) if "bash" in path.read_text()[:30]]
     done = subprocess.run([program, *scripts], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

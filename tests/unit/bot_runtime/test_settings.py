@@ -1,0 +1,50 @@
+import pytest
+
+from bot_core.models.errors import FatalError
+from bot_core.store.database import parse_url, safe_url
+from bot_runtime.settings import Settings
+
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "nan"),
+        ("PORT", "99999"),
+        ("PORT", "eighty"),
+        ("LOG_LEVEL", "verbose"),
+        ("TRADINGBOT_POLL_SECONDS", "0"),
+        ("TRADINGBOT_HEARTBEAT_SECONDS", "-1"),
+        ("TRADINGBOT_HEARTBEAT_SECONDS", "11"),
+        ("TRADINGBOT_LEASE_SECONDS", "inf"),
+        ("TRADINGBOT_STALL_SECONDS", "5"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_named_with_what_is(name: str, value: str) -> None:
+    with pytest.raises(FatalError, match=rf"{name} is '{value}'; allowed: "):
+        Settings.from_environment({name: value})
+
+
+def test_an_empty_environment_gives_the_defaults_and_a_short_lease_a_short_heartbeat() -> None:
+    assert Settings.from_environment({}) == Settings()
+    assert Settings.from_environment({"TRADINGBOT_LEASE_SECONDS": "6"}).heartbeat_seconds == 2
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://u:{SECRET}@h/db",
+        f"postgresql://u@h/db?password={SECRET}",
+        f"postgresql+psycopg://u@h/db?sslpassword={SECRET}&sslmode=require",
+    ],
+)
+def test_a_url_is_shown_without_its_passwords(url: str) -> None:
+    assert SECRET not in safe_url(parse_url(url))
+
+
+@pytest.mark.parametrize("url", ["nonsense", f"postgresql://u:{SECRET}@word@127.0.0.1:x/db", "mysql://h/db"])
+def test_a_url_that_can_not_be_read_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(FatalError, match="DATABASE_URL") as caught:
+        parse_url(url)
+    assert SECRET not in str(caught.value)
