@@ -16,6 +16,8 @@ Integers: TypeAlias = npt.NDArray[np.int64]
 
 # Periods until a seed weighs less than 1e-16 in Wilder's average: (1 - 1/n) ** (37 n) < e ** -37.
 WILDER_WARMUP = 37
+# The same for an exponential average, per period + 1: (1 - 2/(n + 1)) ** (19 (n + 1)) < e ** -37.
+EMA_WARMUP = 19
 
 
 class Columns(Protocol):
@@ -36,7 +38,10 @@ class Columns(Protocol):
 
 
 class Indicator(Protocol):
-    """The port. `min_bars`: bars until the first value. `warmup`: bars until a seed no longer matters (1e-16)."""
+    """The port. `min_bars`: bars until the first value. `warmup`: bars until a seed no longer matters (1e-16).
+
+    An average of another indicator has the `min_bars` of that one: the rules are evaluated before it is defined.
+    """
 
     @property
     def min_bars(self) -> int: ...

@@ -52,6 +52,11 @@ class View:
         """One output of an indicator that was given at construction."""
         return self._at(self._values[indicator][output], ago)
 
+    @property
+    def bars_kept(self) -> int:
+        """How many bars are known, up to and including this one."""
+        return len(self._columns.time) - self._behind
+
     def bars_since(self, time: int) -> int | None:
         """Bars from the one at `time` (epoch milliseconds) to this one; None when it is older than what is kept."""
         times = self._columns.time

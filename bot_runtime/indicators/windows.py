@@ -1,4 +1,4 @@
-"""Indicators of a sliding window: simple average and Bollinger bands.
+"""Indicators of a sliding window: simple average, of an indicator too, and Bollinger bands.
 
 Each window is measured from its own last value: right at every scale of price, and exact where nothing moves.
 The sums go over the window's places one by one, for all bars at once: the order of additions, and so every bit,
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bot_runtime.indicators.base import Columns, Floats
+from bot_runtime.indicators.base import Columns, Floats, Indicator
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,29 @@ class Sma:
 
     def compute(self, columns: Columns, tail: int | None = None) -> Mapping[str, Floats]:
         values: Floats = getattr(columns, self.column)
-        return {"sma": _means(_needed(values, self.period, tail), self.period)}
+        return {"sma": means(_needed(values, self.period, tail), self.period)}
+
+
+@dataclass(frozen=True, slots=True)
+class AverageOf:
+    """Simple average of one output of another indicator, in its units; output `average`."""
+
+    indicator: Indicator
+    output: str
+    period: int
+
+    @property
+    def min_bars(self) -> int:
+        return self.indicator.min_bars
+
+    @property
+    def warmup(self) -> int:
+        return self.indicator.warmup + self.period
+
+    def compute(self, columns: Columns, tail: int | None = None) -> Mapping[str, Floats]:
+        wanted = None if tail is None else self.period - 1 + tail
+        values = self.indicator.compute(columns, wanted)[self.output]
+        return {"average": means(_needed(values, self.period, tail), self.period)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +75,7 @@ class BollingerBands:
 
     def compute(self, columns: Columns, tail: int | None = None) -> Mapping[str, Floats]:
         values = _needed(columns.close, self.period, tail)
-        middle = _means(values, self.period)
+        middle = means(values, self.period)
         half_width = self.deviations * _sigmas(values, middle, self.period)
         return {"upper": middle + half_width, "middle": middle, "lower": middle - half_width}
 
@@ -62,7 +84,8 @@ def _needed(values: Floats, period: int, tail: int | None) -> Floats:
     return values if tail is None else values[-(period - 1 + tail) :]
 
 
-def _means(values: Floats, period: int) -> Floats:
+def means(values: Floats, period: int) -> Floats:
+    """Return the mean of each window of `period` values, the first window first; empty when there is none."""
     windows = len(values) - period + 1
     if windows <= 0:
         return np.empty(0)
