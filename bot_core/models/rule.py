@@ -6,8 +6,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from bot_core.models.indicator_list import judge_indicators, listed_inputs
 from bot_core.models.problem import Notice, Problem
-from bot_core.models.rule_parameters import RULES, IndicatorUse, Parameter, ParameterValue, RuleKind, RuleSpec
+from bot_core.models.rule_parameters import RULES
+from bot_core.models.rule_spec import ParameterValue, RuleKind, RuleSpec
+from bot_core.models.rule_value import checked, read_value, spellings
 
 _READ_KEYS = frozenset({"name", "params", "logic_params", "indicators"})
 
@@ -30,6 +33,9 @@ class RuleConfig(BaseModel):
     def flag(self, name: str) -> bool:
         return bool(self.parameters[name])
 
+    def word(self, name: str) -> str:
+        return str(self.parameters[name])
+
 
 def parse_rule(
     kind: RuleKind, block: Any, path: str, problems: list[Problem], notices: list[Notice]
@@ -46,9 +52,10 @@ def parse_rule(
         return None
     params_path, params = given
     found = len(problems)
-    values = {item.name: _value(kind, item, params, params_path, problems, notices) for item in spec.parameters}
+    values = {item.name: read_value(kind, item, params, params_path, problems, notices) for item in spec.parameters}
+    values |= _listed_values(spec, params, block.get("indicators"))
     ignored = _ignored(spec, params, params_path, notices)
-    _judge_indicators(spec, values, block.get("indicators"), f"{path}.indicators", problems, notices)
+    judge_indicators(spec, values, block.get("indicators"), f"{path}.indicators", problems, notices)
     return RuleConfig(name=spec.name, parameters=values, ignored=ignored) if len(problems) == found else None
 
 
@@ -83,52 +90,23 @@ def _given_parameters(
     return f"{path}.{key}", params
 
 
-def _spellings(kind: RuleKind, parameter: Parameter) -> list[str]:
-    """Every way to write a parameter, the one that wins first."""
-    bare = (parameter.name, *parameter.aliases)
-    return [parameter.name, kind.prefix + parameter.name, *bare[1:], *(kind.prefix + alias for alias in bare[1:])]
-
-
-def _value(
-    kind: RuleKind,
-    parameter: Parameter,
-    params: Mapping[str, Any],
-    path: str,
-    problems: list[Problem],
-    notices: list[Notice],
-) -> ParameterValue:
-    written = [name for name in _spellings(kind, parameter) if params.get(name) is not None]
-    if not written:
-        return parameter.default
-    used, *unused = written
-    notices += [Notice(f"{path}.{name}", f"is not read: {used} is there as well") for name in unused]
-    value = checked(parameter, params[used])
-    if value is None:
-        problems.append(Problem(f"{path}.{used}", params[used], f"is not allowed for {parameter.meaning}; allowed: "
-                                f"{parameter.allowed}"))  # fmt: skip
-        return parameter.default
-    return value
-
-
-def checked(parameter: Parameter, value: Any) -> ParameterValue | None:
-    """The value in the parameter's type, or None where it isn't allowed. 14.0 is a whole number; "14" is none."""
-    if isinstance(parameter.default, bool):
-        return value if isinstance(value, bool) else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    # The range comes first: it also refuses infinity, NaN and whole numbers too large for a float.
-    if parameter.low is None or parameter.high is None or not parameter.low <= value <= parameter.high:
-        return None
-    if isinstance(parameter.default, int) and value != int(value):
-        return None
-    return int(value) if isinstance(parameter.default, int) else float(value)
+def _listed_values(spec: RuleSpec, params: Mapping[str, Any], listed: Any) -> dict[str, ParameterValue]:
+    """Return what the explicit list of indicators says of parameters that are written nowhere else."""
+    inputs = listed_inputs(spec, listed)
+    values = {
+        item.name: checked(item, inputs[item.name])
+        for item in spec.parameters
+        if item.name in inputs and all(params.get(name) is None for name in spellings(spec.kind, item))
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _ignored(spec: RuleSpec, params: Mapping[str, Any], path: str, notices: list[Notice]) -> dict[str, Any]:
-    read = {name for parameter in spec.parameters for name in _spellings(spec.kind, parameter)}
+    read = {name for parameter in spec.parameters for name in spellings(spec.kind, parameter)}
     ignored = {str(key): value for key, value in params.items() if key not in read}
     notices += [Notice(f"{path}.{key}", f"is no parameter of {spec.name}; kept, not read") for key in ignored]
     return ignored
+<<<<<<< HEAD
 
 
 def _judge_indicators(
@@ -166,3 +144,5 @@ def _is_same(kind: RuleKind, use: IndicatorUse, values: Mapping[str, ParameterVa
 def _described(use: IndicatorUse, values: Mapping[str, ParameterValue]) -> str:
     inputs = ", ".join(f"{name} {values[own]}" for name, own in use.inputs.items())
     return f"{use.type}({inputs})"
+=======
+>>>>>>> 4589521 (Add all nine entry and thirteen exit rules)

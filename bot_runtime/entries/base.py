@@ -30,3 +30,20 @@ class EntryRule(Protocol):
 
     def dump_state(self) -> dict[str, Any]: ...
     def load_state(self, state: Mapping[str, Any]) -> None: ...
+
+
+class StatelessEntry:
+    """What a rule that remembers nothing need not say itself."""
+
+    name: str
+    memory = 0
+
+    @property
+    def _signal(self) -> str:
+        return f"{self.name} signal"
+
+    def dump_state(self) -> dict[str, Any]:
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """There is no state."""

@@ -10,23 +10,59 @@ from bot_core.models.strategy import AssetType, StrategyConfig
 from bot_runtime.domain.money import CENT8
 from bot_runtime.domain.sizing import Sizing
 from bot_runtime.entries.base import EntryRule
+from bot_runtime.entries.bb_volume_supertrend import BbVolumeSupertrendEntry
+from bot_runtime.entries.eom_breakout import EomBreakoutEntry
+from bot_runtime.entries.eom_macd_breakout import EomMacdBreakoutEntry
+from bot_runtime.entries.eom_pullback import EomPullbackEntry
+from bot_runtime.entries.rsi_bb import RsiBbEntry
 from bot_runtime.entries.rsi_bb_volume import RsiBbVolumeEntry
+from bot_runtime.entries.rsi_ichimoku import RsiIchimokuEntry
 from bot_runtime.entries.rsi_or_bb import RsiOrBbEntry
+from bot_runtime.entries.rsi_volume_supertrend import RsiVolumeSupertrendEntry
+from bot_runtime.exits.advanced_atr import AdvancedAtrExit
 from bot_runtime.exits.atr import AtrExit
 from bot_runtime.exits.base import ExitRule
+from bot_runtime.exits.eom_breakdown import EomBreakdownExit
+from bot_runtime.exits.eom_macd_breakdown import EomMacdBreakdownExit
+from bot_runtime.exits.eom_rejection import EomRejectionExit
+from bot_runtime.exits.fixed_ratio import FixedRatioExit
+from bot_runtime.exits.ma_crossover import MaCrossoverExit
+from bot_runtime.exits.multi_level_atr import MultiLevelAtrExit
 from bot_runtime.exits.rsi_bb import RsiBbExit
+from bot_runtime.exits.rsi_or_bb import RsiOrBbExit
+from bot_runtime.exits.simple_atr import SimpleAtrExit
+from bot_runtime.exits.time_based import TimeBasedExit
+from bot_runtime.exits.trailing_stop import TrailingStopExit
 from bot_runtime.strategies.base import Strategy
 from bot_runtime.strategies.custom import CustomStrategy
 
 _Rule = TypeVar("_Rule")
 
 ENTRIES: Mapping[str, Callable[[RuleConfig], EntryRule]] = {
+    RsiBbEntry.name: RsiBbEntry,
     RsiOrBbEntry.name: RsiOrBbEntry,
     RsiBbVolumeEntry.name: RsiBbVolumeEntry,
+    RsiIchimokuEntry.name: RsiIchimokuEntry,
+    RsiVolumeSupertrendEntry.name: RsiVolumeSupertrendEntry,
+    BbVolumeSupertrendEntry.name: BbVolumeSupertrendEntry,
+    EomBreakoutEntry.name: EomBreakoutEntry,
+    EomMacdBreakoutEntry.name: EomMacdBreakoutEntry,
+    EomPullbackEntry.name: EomPullbackEntry,
 }
 EXITS: Mapping[str, Callable[[RuleConfig], ExitRule]] = {
     AtrExit.name: AtrExit,
+    AdvancedAtrExit.name: AdvancedAtrExit,
+    SimpleAtrExit.name: SimpleAtrExit,
+    MultiLevelAtrExit.name: MultiLevelAtrExit,
+    TrailingStopExit.name: TrailingStopExit,
+    FixedRatioExit.name: FixedRatioExit,
+    TimeBasedExit.name: TimeBasedExit,
+    MaCrossoverExit.name: MaCrossoverExit,
     RsiBbExit.name: RsiBbExit,
+    RsiOrBbExit.name: RsiOrBbExit,
+    EomBreakdownExit.name: EomBreakdownExit,
+    EomMacdBreakdownExit.name: EomMacdBreakdownExit,
+    EomRejectionExit.name: EomRejectionExit,
 }
 
 

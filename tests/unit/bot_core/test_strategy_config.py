@@ -3,6 +3,7 @@ from decimal import Decimal
 import pytest
 
 from bot_core.models.problem import Problem
+from bot_core.models.rule_parameters import RULES, RuleKind
 from bot_core.models.strategy import parse_strategy
 from support.bars import strategy_config, strategy_document
 
@@ -50,6 +51,101 @@ def test_every_parameter_has_a_value_of_its_own_type():
     }
     assert config.exit.parameters == {"atr_period": 7, "sl_multiplier": 2.0}
     assert isinstance(config.entry.parameters["rsi_period"], int)
+
+
+def another_value(parameter):
+    if isinstance(parameter.default, bool):
+        return not parameter.default
+    if isinstance(parameter.default, str):
+        return next(choice for choice in parameter.choices if choice != parameter.default)
+    return type(parameter.default)(parameter.low if parameter.default != parameter.low else parameter.high)
+
+
+EVERY_PARAMETER = [
+    pytest.param(kind, spec.name, parameter, id=f"{spec.name}-{parameter.name}")
+    for kind in RuleKind
+    for spec in RULES[kind].values()
+    for parameter in spec.parameters
+]
+
+
+def value_read(kind, rule, parameter, given):
+    entry = kind is RuleKind.ENTRY
+    config = strategy_config(rule, entry_params=given) if entry else strategy_config(exit_=rule, exit_params=given)
+    return (config.entry if entry else config.exit).parameters[parameter.name]
+
+
+@pytest.mark.parametrize(("kind", "rule", "parameter"), EVERY_PARAMETER)
+def test_every_name_of_every_parameter_of_every_rule_is_honoured_and_the_bare_one_wins(kind, rule, parameter):
+    value = another_value(parameter)
+    assert value != parameter.default
+    for name in (parameter.name, *parameter.aliases):
+        for prefix in ("", kind.prefix):
+            assert value_read(kind, rule, parameter, {prefix + name: value}) == value
+    for name in parameter.percent_aliases:
+        for prefix in ("", kind.prefix):
+            assert value_read(kind, rule, parameter, {prefix + name: value * 100}) == value
+    bare_and_prefixed = {kind.prefix + parameter.name: parameter.default, parameter.name: value}
+    assert value_read(kind, rule, parameter, bare_and_prefixed) == value
+
+
+@pytest.mark.parametrize(("kind", "rule", "parameter"), EVERY_PARAMETER)
+def test_the_default_of_every_parameter_is_allowed_and_explained(kind, rule, parameter):
+    assert value_read(kind, rule, parameter, {parameter.name: parameter.default}) == parameter.default
+    assert value_read(kind, rule, parameter, {}) == parameter.default
+    assert parameter.meaning
+    assert parameter.allowed
+
+
+@pytest.mark.parametrize(
+    ("exit_", "params", "parameter", "value"),
+    [
+        ("TrailingStopExitMixin", {"x_trail_percent": 1.0}, "trail_pct", 0.01),
+        ("TrailingStopExitMixin", {"trail_percent": 1.2}, "trail_pct", 0.012),
+        ("TrailingStopExitMixin", {"x_activation_percent": 0.5}, "activation_pct", 0.005),
+        ("TrailingStopExitMixin", {"min_profit_percent": 0.5}, "activation_pct", 0.005),
+        ("FixedRatioExitMixin", {"x_take_profit_pct": 5}, "take_profit", 0.05),
+        ("FixedRatioExitMixin", {"x_stop_loss_pct": 0}, "stop_loss", 0.0),
+        ("FixedRatioExitMixin", {"x_take_profit": 0.1, "x_take_profit_pct": 5}, "take_profit", 0.1),
+        ("SimpleATRExitMixin", {"x_sl_multiplier": 3}, "atr_multiplier", 3.0),
+        ("AdvancedATRExitMixin", {"x_atr_period": 9}, "p_fast", 9),
+        ("AdvancedATRExitMixin", {"x_atr_period": 9}, "p_slow", 9),
+        ("AdvancedATRExitMixin", {"anchor": "mid"}, "anchor", "close"),
+        ("MACrossoverExitMixin", {"x_ma_fast": 4, "x_ma_slow": 9, "x_ma_type": "ema"}, "ma_type", "EMA"),
+        ("TimeBasedExitMixin", {"x_max_hold_bars": 9}, "max_bars", 9),
+    ],
+)
+def test_names_and_words_of_older_forms_mean_what_they_meant(exit_, params, parameter, value):
+    assert strategy_config(exit_=exit_, exit_params=params).exit.parameters[parameter] == value
+
+
+@pytest.mark.parametrize(
+    ("exit_", "params", "message"),
+    [
+        (
+            "TrailingStopExitMixin",
+            {"trail_percent": 101},
+            "allowed: a number from 0 to 1, times 100: this name is in per",
+        ),
+        ("TrailingStopExitMixin", {"trail_percent": True}, "trail_percent: True is not allowed"),
+        ("TrailingStopExitMixin", {"trail_percent": 10**400}, "is not allowed"),
+        ("TimeBasedExitMixin", {"max_bars": 10**400}, "is not allowed"),
+        (
+            "MACrossoverExitMixin",
+            {"ma_type": "WMA"},
+            "'WMA' is not allowed for simple or exponential averages; allowed: SMA",
+        ),
+        ("MACrossoverExitMixin", {"ma_type": 3}, "ma_type: 3 is not allowed"),
+    ],
+)
+def test_a_wrong_value_of_an_exit_rule_is_a_problem(exit_, params, message):
+    (problem,) = problems_of(strategy_document(exit_=exit_, exit_params=params))
+    assert message in problem
+
+
+def test_a_word_that_is_read_as_another_is_reported():
+    document = strategy_document(exit_="AdvancedATRExitMixin", exit_params={"anchor": "mid"})
+    assert notices_of(document) == ["strategy.parameters.exit_logic.params.anchor: 'mid' is read as 'close'"]
 
 
 def test_logic_params_win_unless_they_are_empty():
@@ -100,8 +196,13 @@ def test_an_unknown_rule_is_a_problem_that_names_the_nearest_one():
     (problem,) = problems_of(strategy_document("RSIBBVolumEntry"))
     assert problem == (
         "strategy.parameters.entry_logic.name: 'RSIBBVolumEntry' is not a known entry rule; "
-        "allowed: RSIOrBBEntryMixin, RSIBBVolumeEntryMixin; did you mean RSIBBVolumeEntryMixin?"
+        f"allowed: {', '.join(RULES[RuleKind.ENTRY])}; did you mean RSIBBVolumeEntryMixin?"
     )
+
+
+def test_the_spelling_of_the_class_names_the_registered_rule_as_the_nearest_one():
+    (problem,) = problems_of(strategy_document("BBVolumeSupertrendEntryMixin"))
+    assert problem.endswith("did you mean BBVolumeSuperTrendEntryMixin?")
 
 
 def test_all_problems_are_found_at_once():
@@ -181,6 +282,43 @@ def test_a_list_of_indicators_that_says_something_else_is_a_problem():
     (problem,) = problems_of(document)
     assert "entry_logic.indicators.0" in problem
     assert "RSI(timeperiod 10)" in problem
+
+
+def with_list(document, part, *indicators):
+    document["parameters"][part]["indicators"] = list(indicators)
+    return document
+
+
+def test_a_list_of_indicators_gives_the_values_that_no_parameter_gives():
+    bands = {"type": "BBANDS", "params": {"timeperiod": 25, "nbdevup": 2.1, "nbdevdn": 2.1, "matype": 0}}
+    document = with_list(
+        strategy_document(), "entry_logic", {"type": "RSI", "params": {"timeperiod": 22}, "fields_mapping": {}}, bands
+    )
+    config, problems, _ = parse_strategy(document)
+    assert problems == []
+    assert (config.entry.whole("rsi_period"), config.entry.whole("bb_period")) == (22, 25)
+    assert config.entry.number("bb_dev") == 2.1
+
+
+@pytest.mark.parametrize("field", ["close", ["volume"], {}])
+def test_a_list_that_averages_another_column_than_the_volume_is_a_problem(field):
+    average = {"type": "SMA", "params": {"timeperiod": 20}, "data_field": field}
+    (problem,) = problems_of(with_list(strategy_document("RSIBBVolumeEntryMixin"), "entry_logic", average))
+    assert "entry_logic.indicators.0" in problem
+
+
+def test_a_list_may_average_another_indicator_under_any_alias():
+    average = {"type": "SMA", "params": {"timeperiod": 60}, "data_field": "entry_atr"}
+    config, problems, _ = parse_strategy(with_list(strategy_document("EOMPullbackEntryMixin"), "entry_logic", average))
+    assert problems == []
+    assert config.entry.whole("atr_sma_period") == 60
+
+
+@pytest.mark.parametrize("period", ["14", 0, 14.5, True, None, [14]])
+def test_a_list_with_a_value_that_is_not_allowed_is_a_problem(period):
+    listed = {"type": "RSI", "params": {"timeperiod": period}}
+    (problem,) = problems_of(with_list(strategy_document(), "entry_logic", listed))
+    assert "entry_logic.indicators.0" in problem
 
 
 def test_a_message_never_shows_what_looks_like_a_secret():

@@ -13,16 +13,76 @@ from bot_runtime.domain.order import Fill, Purpose, Side, client_order_id
 from bot_runtime.engine.backtest import run_backtest
 from bot_runtime.engine.kernel import Closed, Kernel, Opened
 from bot_runtime.indicators.history import History
-from bot_runtime.strategies.registry import build_sizing, build_strategy
+from bot_runtime.strategies.registry import ENTRIES, EXITS, build_sizing, build_strategy
 from support.bars import CASH, COMMISSION, START, made_up_bars, strategy_config
 
 INTERVAL = 300
 FAST = {"rsi_period": 5, "bb_period": 8, "cooldown_bars": 4}
+BANDS = {"rsi_period": 5, "bb_period": 8, "bb_dev": 1}
+TREND = {"vol_ma_period": 6, "min_volume_ratio": 0.5, "st_period": 4, "st_multiplier": 1.5}
+MOMENTUM = {"eom_period": 4, "atr_period": 5, "rsi_period": 5}
+MACD = {"macd_fast": 4, "macd_slow": 9, "macd_signal": 3}
 PAIRS = [
     strategy_config("RSIOrBBEntryMixin", "ATRExitMixin", FAST, {"atr_period": 5}, position_size=0.5),
-    strategy_config("RSIOrBBEntryMixin", "RSIBBExitMixin", FAST, {"rsi_period": 5, "bb_period": 8}),
+    strategy_config("RSIOrBBEntryMixin", "RSIBBExitMixin", FAST, BANDS | {"rsi_overbought": 60}),
     strategy_config("RSIBBVolumeEntryMixin", "ATRExitMixin", {"rsi_period": 5, "bb_period": 8}, {"atr_period": 3}),
+    strategy_config("RSIBBEntryMixin", "RSIOrBBExitMixin", BANDS | {"rsi_oversold": 45}, BANDS),
+    strategy_config("RSIBBEntryMixin", "SimpleATRExitMixin", BANDS, {"atr_period": 4, "breakeven_atr": 0.5}),
+    strategy_config(
+        "RSIIchimokuEntryMixin",
+        "AdvancedATRExitMixin",
+        {"rsi_period": 5, "rsi_oversold": 70, "tenkan_period": 4, "kijun_period": 8, "senkou_period": 16},
+        {"p_fast": 3, "p_slow": 6, "max_trail_freq": 3, "arm_at_R": 0.3, "phase2_at_R": 0.6, "swing_lookback": 3},
+    ),
+    strategy_config("RSIOrBBEntryMixin", "AdvancedATRExitMixin", FAST, {"p_fast": 3, "p_slow": 6, "k_init": 1}),
+    strategy_config(
+        "RSIVolumeSupertrendEntryMixin",
+        "TrailingStopExitMixin",
+        TREND | {"rsi_period": 5, "rsi_oversold": 60},
+        {"use_atr": True, "atr_period": 5},
+    ),
+    strategy_config(
+        "BBVolumeSuperTrendEntryMixin",
+        "MultiLevelAtrExitMixin",
+        TREND | {"bb_period": 6, "bb_dev": 0.5},
+        {"ltf_atr_period": 4, "micro_atr_period": 3, "use_dynamic_k": True, "vol_sma_period": 8},
+    ),
+    strategy_config(
+        "EOMBreakoutEntryMixin",
+        "EOMBreakdownExitMixin",
+        MOMENTUM | {"breakout_threshold": 0, "volume_sma_period": 5, "use_atr_filter": False, "rsi_overbought": 99},
+        {"breakdown_threshold": -0.02, "eom_period": 4, "vol_ma_period": 5, "atr_period": 5},
+    ),
+    strategy_config(
+        "EOMBreakoutEntryMixin",
+        "FixedRatioExitMixin",
+        MOMENTUM | {"breakout_threshold": -0.01, "volume_sma_period": 5, "atr_sma_period": 9, "rsi_overbought": 99},
+        {"take_profit": 0.003, "stop_loss": 0.003},
+    ),
+    strategy_config(
+        "EOMMAcdBreakoutEntryMixin",
+        "EOMMAcdBreakdownExitMixin",
+        MACD | {"eom_period": 4, "vol_sma_period": 5, "volume_threshold": 0.1, "resistance_range_low": 0.9},
+        MACD | {"support_threshold": -0.05, "eom_period": 4, "vol_ma_period": 5},
+    ),
+    strategy_config(
+        "EOMPullbackEntryMixin",
+        "EOMRejectionExitMixin",
+        MOMENTUM | {"support_threshold": 0.02, "rsi_oversold": 80, "atr_floor_multiplier": 0.1, "atr_sma_period": 9},
+        {"resistance_threshold": 0.95, "rsi_overbought": 20, "eom_period": 4, "rsi_period": 5},
+    ),
+    strategy_config("RSIOrBBEntryMixin", "TrailingStopExitMixin", FAST, {"trail_pct": 0.002}),
+    strategy_config("RSIOrBBEntryMixin", "TimeBasedExitMixin", FAST, {"max_bars": 7}),
+    strategy_config("RSIOrBBEntryMixin", "TimeBasedExitMixin", FAST, {"use_time": True, "max_minutes": 30}),
+    strategy_config("RSIOrBBEntryMixin", "MACrossoverExitMixin", FAST, {"fast_period": 3, "slow_period": 7}),
+    strategy_config(
+        "RSIOrBBEntryMixin", "MACrossoverExitMixin", FAST, {"fast_period": 3, "slow_period": 7, "ma_type": "EMA"}
+    ),
 ]
+
+
+def named(config):
+    return f"{config.entry.name}-{config.exit.name}"
 
 
 def a_kernel(config, *, account=None, capacity=None, **options):
@@ -72,21 +132,22 @@ class Drive:
         self.kernel.pending = old.pending
 
 
-@settings(max_examples=15, deadline=None)
-@given(
-    seed=st.integers(0, 1000),
-    config=st.sampled_from(PAIRS),
-    bounded=st.booleans(),
-    crashes=st.frozensets(st.integers(1, 900), max_size=30),
-)
-def test_restarts_at_any_moment_change_no_decision(seed, config, bounded, crashes):
-    bars = made_up_bars(400, seed=seed)
+def test_every_rule_is_in_one_of_the_pairs():
+    assert {pair.entry.name for pair in PAIRS} == set(ENTRIES)
+    assert {pair.exit.name for pair in PAIRS} == set(EXITS)
+
+
+@pytest.mark.parametrize("config", PAIRS, ids=named)
+@settings(max_examples=4, deadline=None)
+@given(seed=st.integers(0, 1000), bounded=st.booleans(), crashes=st.frozensets(st.integers(1, 700), max_size=30))
+def test_restarts_at_any_moment_change_no_decision(config, seed, bounded, crashes):
+    bars = made_up_bars(300, seed=seed)
     capacity = build_strategy(config).warmup if bounded else None
     undisturbed = Drive(config, bars, capacity=capacity).run()
     assert Drive(config, bars, capacity=capacity, crash_at=crashes).run() == undisturbed
 
 
-@pytest.mark.parametrize("config", PAIRS)
+@pytest.mark.parametrize("config", PAIRS, ids=named)
 def test_bar_by_bar_gives_the_trades_of_the_backtest(config):
     bars = made_up_bars(900, seed=3)
     result = run_backtest(
@@ -99,20 +160,29 @@ def test_bar_by_bar_gives_the_trades_of_the_backtest(config):
     assert len(result.trades) > 3
 
 
-@settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 1000), config=st.sampled_from(PAIRS), exponent=st.integers(-30, 30))
-def test_rules_give_the_same_trades_when_all_prices_are_multiplied(seed, config, exponent):
+def trades_at_scale(config, bars, factor):
+    names = ("open", "high", "low", "close")
+    scaled = [bar._replace(**{name: getattr(bar, name) * factor for name in names}) for bar in bars]
+    cash = CASH * Decimal(factor) + 1
+    run = run_backtest(build_strategy(config), scaled, position_size=Decimal("0.1"), cash=cash, commission=COMMISSION)
+    return [(trade.entry_time, trade.exit_time, trade.exit_reason.partition(":")[0]) for trade in run.trades]
+
+
+@pytest.mark.parametrize("config", PAIRS, ids=named)
+@settings(max_examples=4, deadline=None)
+@given(seed=st.integers(0, 1000), exponent=st.integers(-30, 30))
+def test_rules_give_the_same_trades_when_all_prices_are_multiplied(config, seed, exponent):
     bars = made_up_bars(400, seed=seed)
-    factor = 2.0**exponent
-    scaled = [
-        bar._replace(**{name: getattr(bar, name) * factor for name in ("open", "high", "low", "close")}) for bar in bars
-    ]
-    results = [
-        run_backtest(build_strategy(config), data, position_size=Decimal("0.1"), cash=cash, commission=COMMISSION)
-        for data, cash in ((bars, CASH), (scaled, CASH * Decimal(factor) + 1))
-    ]
-    times = [[(trade.entry_time, trade.exit_time, trade.exit_reason) for trade in run.trades] for run in results]
-    assert times[0] == times[1]
+    assert trades_at_scale(config, bars, 2.0**exponent) == trades_at_scale(config, bars, 1.0)
+
+
+@pytest.mark.parametrize("factor", [1e-5, 1e-8, 1e3])
+@pytest.mark.parametrize("config", PAIRS, ids=named)
+def test_rules_give_the_same_trades_at_the_prices_of_other_coins(config, factor):
+    bars = made_up_bars(600, seed=5)
+    trades = trades_at_scale(config, bars, 1.0)
+    assert trades
+    assert trades_at_scale(config, bars, factor) == trades
 
 
 def run_to_intent(kernel, bars):
