@@ -14,6 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from bot_core.models.shapes.normalise import too_deep
+
 
 class BotStatus(StrEnum):
     """The values of `trading_bots.status` that mean something; the column itself is free text."""
@@ -83,6 +85,16 @@ class BotRow(BaseModel):
         return self.config if isinstance(self.config, Mapping) else None
 
     @property
+    def switched_off(self) -> bool:
+        """Whether the document says `enabled: false`; `overrides` and `modules` may say it as well."""
+        document = self.document or {}
+        for section in (document.get("overrides"), document, document.get("modules")):
+            said = section.get("enabled") if isinstance(section, Mapping) else None
+            if said is not None:
+                return said is False
+        return False
+
+    @property
     def config_hash(self) -> str:
         return document_hash(self.config)
 
@@ -117,7 +129,7 @@ def desired_state(row: BotRow) -> DesiredState:
     A shutdown or a crash is no request: such a bot runs again. The document's validity is not judged here.
     """
     on_request = row.extra_metadata.get("stopped_by") == StoppedBy.REQUEST
-    if (row.document or {}).get("enabled") is False:
+    if row.switched_off:
         return DesiredState(Desired.STOP, "config.enabled is false")
     if row.status == BotStatus.STOPPED and on_request:
         return DesiredState(Desired.STOP, "it was stopped on request")
@@ -134,7 +146,7 @@ def stopped_by(row: BotRow) -> StoppedBy:
         row.status == BotStatus.STOPPED and row.extra_metadata.get("stopped_by") == StoppedBy.REQUEST
     ):
         return StoppedBy.REQUEST
-    if (row.document or {}).get("enabled") is False:
+    if row.switched_off:
         return StoppedBy.CONFIG
     return StoppedBy.SHUTDOWN
 
@@ -160,6 +172,7 @@ def document_hash(document: Any) -> str:
 
 def _parse_json(text: str) -> Any:
     try:
-        return json.loads(text)
-    except ValueError:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
         return text
+    return text if too_deep(value) else value

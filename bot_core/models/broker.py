@@ -1,44 +1,41 @@
 """The `broker` section: where orders go. Credentials are never here, only the name of what holds them."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import field_validator
 
-BROKER_TYPES = ("paper", "binance", "binance_paper", "alpaca", "ibkr", "backtrader", "mock", "file_broker")
+from bot_core.models.section import Section
+from bot_core.models.values import FLAG, MAYBE_FLAG, number, one_of, optional, text
+
+BROKER_TYPES = ("paper", "binance", "ibkr", "alpaca")
+#: Brokers whose live orders need a key; ibkr asks its own gateway.
+KEYED_BROKERS = frozenset({"binance", "alpaca"})
+_MOST_CASH = 1e11  # the balance column holds twelve digits before the point
 
 
-class BrokerConfig(BaseModel):
+class BrokerConfig(Section):
     """`cash` is the opening balance in the quote currency, `commission` a fraction of each fill's value."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    inert: ClassVar[frozenset[str]] = frozenset(
+        {
+            "initial_balance", "paper_trading_config", "connection_params", "backtrader_config", "data_source",
+            "notifications", "risk_management", "description", "_comment", "_warning", "_WARNING",
+        }
+    )  # fmt: skip
 
     type: str
-    trading_mode: str
-    name: str | None = None
-    cash: Decimal = Field(default=Decimal(10000), gt=0)
-    commission: Decimal = Field(default=Decimal("0.001"), ge=0, le=1)
-    live_trading_confirmed: bool = False
+    trading_mode: Annotated[str, one_of(("paper", "live"), "trading mode")]
+    name: Annotated[str | None, optional(text())] = None
+    cash: Annotated[Decimal, number(0, _MOST_CASH, above=True)] = Decimal(10000)
+    commission: Annotated[Decimal, number(0, 1)] = Decimal("0.001")
+    live_trading_confirmed: Annotated[bool, FLAG] = False
+    testnet: Annotated[bool | None, MAYBE_FLAG] = None
 
-    @field_validator("cash", "commission", mode="before")
+    @field_validator("type", mode="before")
     @classmethod
-    def _exact_decimals(cls, value: Any) -> Any:
-        return Decimal(repr(value)) if isinstance(value, float) else value
-
-    @field_validator("type")
-    @classmethod
-    def _known_type(cls, value: str) -> str:
-        if value.lower() not in BROKER_TYPES:
-            raise ValueError(f"is no known broker; allowed: {', '.join(BROKER_TYPES)}")
-        return value.lower()
-
-    @field_validator("trading_mode")
-    @classmethod
-    def _paper_only(cls, value: str) -> str:
-        match value.lower():
-            case "paper":
-                return "paper"
-            case "live":
-                raise ValueError("live trading is not available in this version; allowed: paper")
-            case _:
-                raise ValueError("is no trading mode; allowed: paper, live")
+    def _known_type(cls, value: Any) -> str:
+        if not isinstance(value, str) or value not in BROKER_TYPES:
+            aliases = "mock, file_broker and backtrader mean paper, binance_paper binance on paper"
+            raise ValueError(f"is no known broker; allowed: {', '.join(BROKER_TYPES)}; {aliases}")
+        return value

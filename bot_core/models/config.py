@@ -1,151 +1,210 @@
-"""The config document of one bot, read into one frozen model.
+"""The config document of one bot, of any shape, read into one frozen model.
 
 `parse_config` finds every problem at once and never raises on bad input. It reads the document alone: no
-file, no environment, no database.
+file, no environment, no database. Whether a document is valid is one question, whether this version can run it another.
 """
 
-import re
 from collections.abc import Mapping
-from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from bot_core.models.broker import BrokerConfig
-from bot_core.models.feed import FeedConfig
+from bot_core.models.broker import KEYED_BROKERS, BrokerConfig
+from bot_core.models.feed import AVAILABLE_SOURCES, KNOWN_SOURCES, FeedConfig
 from bot_core.models.notification import NotificationConfig
-from bot_core.models.problem import Notice, Problem, looks_secret
+from bot_core.models.operation import (
+    SECRET_NAME,
+    LoggingConfig,
+    OnStop,
+    Resources,
+    SchedulingConfig,
+    UpdatePolicy,
+)
+from bot_core.models.problem import Notice, Problem
+from bot_core.models.risk import RiskConfig, TradingConfig
+from bot_core.models.section import Section, parse_section, unknown_keys
+from bot_core.models.shapes.normalise import Normalised, normalise
+from bot_core.models.shapes.recognise import Shape
 from bot_core.models.strategy import StrategyConfig, parse_strategy
+from bot_core.models.values import FLAG, one_of, optional, text, whole
 
-_Section = TypeVar("_Section", bound=BaseModel)
-_SYMBOL = re.compile(r"[A-Z0-9]{1,20}")
-#: Top-level keys that are known and not read here.
-_OTHER_KEYS = frozenset(
-    {
-        "bot_id", "id", "name", "description", "version", "environment", "enabled", "user_id", "_comment",
-        "trading", "risk_management", "logging", "scheduling", "performance", "testing", "trading_settings",
-    }
+__all__ = ["BotConfig", "OnStop", "ParsedConfig", "UpdatePolicy", "parse_config"]
+
+_REQUIRED = {
+    "symbol": "1 to 20 letters and digits, such as BTCUSDT",
+    "broker": "a JSON object with type and trading_mode",
+    "data": "a JSON object with data_source",
+    "strategy": "a JSON object that names an entry and an exit rule",
+}
+_SECTIONS: dict[str, type[Section]] = {
+    "broker": BrokerConfig,
+    "data": FeedConfig,
+    "trading": TradingConfig,
+    "risk_management": RiskConfig,
+    "notifications": NotificationConfig,
+    "logging": LoggingConfig,
+    "scheduling": SchedulingConfig,
+    "resources": Resources,
+}
+#: Top-level keys that other programs know and nothing here reads.
+_INERT = frozenset(
+    {"id", "version", "environment", "performance", "testing", "trading_settings", "notification_service_url",
+     "_comment", "_warning", "name", "description"}
 )  # fmt: skip
-_READ_KEYS = frozenset({"symbol", "broker", "data", "strategy", "notifications", "update_policy"})
 
 
-class UpdatePolicy(StrEnum):
-    """When a changed document is applied to a running bot."""
+class _TopLevel(Section):
+    """The keys of the document that are no sections."""
 
-    NOW = "now"
-    WHEN_FLAT = "when_flat"
-    MANUAL = "manual"
+    symbol: Annotated[str, text(20, pattern=r"[A-Z0-9]{1,20}", allowed=_REQUIRED["symbol"])]
+    bot_id: Annotated[str | None, optional(text(100))] = None
+    enabled: Annotated[bool, FLAG] = True
+    user_id: Annotated[int | None, optional(whole(1, 2**31 - 1))] = None
+    update_policy: Annotated[UpdatePolicy, one_of([*UpdatePolicy], "update policy")] = UpdatePolicy.NOW
+    on_stop: Annotated[OnStop, one_of([*OnStop], "way to stop")] = OnStop.KEEP
+    credentials_secret: Annotated[str | None, SECRET_NAME] = None
 
 
 class BotConfig(BaseModel):
-    """A document that can run."""
+    """A valid document. `bot_id` None means the row's id, `user_id` None the row's user; the row knows its name."""
 
     model_config = ConfigDict(frozen=True)
 
     symbol: str
+    bot_id: str | None = None
+    enabled: bool = True
+    user_id: int | None = None
     broker: BrokerConfig
     data: FeedConfig
     strategy: StrategyConfig
+    trading: TradingConfig = TradingConfig()
+    risk_management: RiskConfig = RiskConfig()
     notifications: NotificationConfig = NotificationConfig()
+    logging: LoggingConfig = LoggingConfig()
+    scheduling: SchedulingConfig = SchedulingConfig()
+    resources: Resources = Resources()
+    credentials_secret: str | None = None
     update_policy: UpdatePolicy = UpdatePolicy.NOW
+    on_stop: OnStop = OnStop.KEEP
 
 
 class ParsedConfig(BaseModel):
-    """What reading a document gave: a config exactly when there is no problem."""
+    """What reading a document gave.
+
+    `config` is for whoever runs the bot: None where the document has problems or this version can't run it.
+    `valid` is for whoever only looks at the document: there exactly when it has no problems.
+    """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
-    config: BotConfig | None
+    valid: BotConfig | None
     problems: tuple[Problem, ...]
-    notices: tuple[Notice, ...]
+    unavailable: tuple[Problem, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    shape: Shape | None = None
+    canonical: Mapping[str, Any] | None = None
+
+    @property
+    def config(self) -> BotConfig | None:
+        return None if self.unavailable else self.valid
+
+    @property
+    def is_bot(self) -> bool:
+        """False where the document is none of a bot: a part file, settings, a list, nothing."""
+        return self.canonical is not None
 
     @property
     def error(self) -> str:
-        """All problems in one text, for `extra_metadata.last_error`; empty where there is none.
+        """Why it does not run, in one text, for `extra_metadata.last_error`; empty where it may run.
 
         Both sides write it in these very words, or each would overwrite the other's.
         """
-        return "invalid configuration: " + "; ".join(map(str, self.problems)) if self.problems else ""
+        parts = []
+        if self.problems:
+            parts.append("invalid configuration: " + "; ".join(map(str, self.problems)))
+        if self.unavailable:
+            parts.append("cannot run in this version: " + "; ".join(map(str, self.unavailable)))
+        return "; ".join(parts)
 
 
 def parse_config(document: Any) -> ParsedConfig:
-    """Read a config document; all problems are collected, each with its path, the value and what is allowed."""
-    if not isinstance(document, Mapping):
-        problem = Problem(path="config", value=document, message="is not a JSON object")
-        return ParsedConfig(config=None, problems=(problem,), notices=())
+    """Read a document of any shape; all problems are collected, each with its path, the value and what is allowed."""
+    return parse_normalised(normalise(document))
+
+
+def parse_normalised(given: Normalised) -> ParsedConfig:
+    """Judge a document that was normalised before; paths are those of the original."""
+    if given.document is None:
+        return ParsedConfig(valid=None, problems=given.problems)
     problems: list[Problem] = []
-    notices = [Notice(path=key, message="is not known here; kept, not read") for key in _unknown_keys(document)]
-    if not isinstance(document.get("enabled", True), bool):
-        problems.append(Problem("enabled", document["enabled"], "is no truth value; allowed: true, false"))
-    notices += [
-        Notice(path, "looks like a secret; it is not read, and a row is no place for it") for path in _secrets(document)
-    ]
-    symbol = _symbol(document, problems)
-    broker = _section(BrokerConfig, document, "broker", problems)
-    data = _section(FeedConfig, document, "data", problems)
-    notifications = _section(NotificationConfig, document, "notifications", problems, default={})
-    policy = _update_policy(document, problems)
-    strategy, found, told = parse_strategy(document["strategy"]) if "strategy" in document else (None, [], [])
-    if "strategy" not in document:
-        problems.append(Problem(path="strategy", value=None, message="is missing; it names an entry and an exit rule"))
-    problems += found
-    notices += told
-    if problems or broker is None or data is None or strategy is None or notifications is None:
-        return ParsedConfig(config=None, problems=tuple(problems), notices=tuple(notices))
-    config = BotConfig(
-        symbol=symbol, broker=broker, data=data, strategy=strategy, notifications=notifications, update_policy=policy
+    notices: list[Notice] = []
+    parts = _parts(given.document, problems, notices)
+    _judge_live(given.document, problems)
+    unavailable = _unavailable(given.document)
+    problems = [*given.problems, *map(given.at_origin, problems)]
+    return ParsedConfig(
+        valid=None if problems else BotConfig(**parts),
+        problems=tuple(problems),
+        unavailable=tuple(map(given.at_origin, unavailable)),
+        notices=(*given.notices, *map(given.noted_at_origin, notices)),
+        shape=given.shape,
+        canonical=given.document,
     )
-    return ParsedConfig(config=config, problems=(), notices=tuple(notices))
 
 
-def _secrets(document: Mapping[str, Any], path: str = "") -> list[str]:
-    """The paths of values that look like credentials."""
+def _parts(document: Mapping[str, Any], problems: list[Problem], notices: list[Notice]) -> dict[str, Any]:
+    """The fields of a BotConfig that could be read."""
+    missing = [key for key in _REQUIRED if document.get(key) is None]
+    problems += [Problem(key, None, f"is missing; allowed: {_REQUIRED[key]}") for key in missing]
+    notices += unknown_keys(
+        [key for key in document if key not in _INERT], [*_SECTIONS, *_TopLevel.model_fields, "strategy"]
+    )
+    parts = _top_level(document, problems)
+    for key, model in _SECTIONS.items():
+        if document.get(key) is not None:
+            parts[key] = parse_section(model, document[key], key, problems, notices)
+    if "strategy" not in missing:
+        parts["strategy"], found, told = parse_strategy(document["strategy"])
+        problems += found
+        notices += told
+    return parts
+
+
+def _top_level(document: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
+    given = {key: document[key] for key in _TopLevel.model_fields if document.get(key) is not None}
+    found: list[Problem] = []
+    top = parse_section(_TopLevel, {"symbol": "MISSING"} | given, "", found, [])
+    problems += [Problem(problem.path.removeprefix("."), problem.value, problem.message) for problem in found]
+    return {} if top is None else top.model_dump()
+
+
+def _judge_live(document: Mapping[str, Any], problems: list[Problem]) -> None:
+    """Real money needs the owner's word and a reference to credentials, both in the document."""
+    broker = document.get("broker")
+    if not isinstance(broker, Mapping) or broker.get("trading_mode") != "live":
+        return
+    said = broker.get("live_trading_confirmed")
+    if said is not True:
+        message = "does not confirm live trading; allowed with trading_mode live: true"
+        problems.append(Problem("broker.live_trading_confirmed", said, message))
+    if broker.get("type") in KEYED_BROKERS and document.get("credentials_secret") is None:
+        message = "is missing; live trading needs the name of the Secret that holds its keys"
+        problems.append(Problem("credentials_secret", None, message))
+
+
+def _unavailable(document: Mapping[str, Any]) -> list[Problem]:
+    """What may be valid and has no adapter in this version."""
     found = []
-    for key, value in document.items():
-        here = f"{path}.{key}" if path else str(key)
-        if isinstance(value, Mapping):
-            found += _secrets(value, here)
-        elif isinstance(value, str) and value and looks_secret(str(key)):
-            found.append(here)
+    mode, source = (_word(document, *path) for path in (("broker", "trading_mode"), ("data", "data_source")))
+    if mode == "live":
+        found.append(Problem("broker.trading_mode", mode, "is not available in this version; available: paper"))
+    if source in KNOWN_SOURCES and source not in AVAILABLE_SOURCES:
+        available = ", ".join(AVAILABLE_SOURCES)
+        found.append(Problem("data.data_source", source, f"has no feed in this version; available: {available}"))
     return found
 
 
-def _unknown_keys(document: Mapping[str, Any]) -> list[str]:
-    return sorted(str(key) for key in document if key not in _OTHER_KEYS | _READ_KEYS)
-
-
-def _symbol(document: Mapping[str, Any], problems: list[Problem]) -> str:
-    value = document.get("symbol")
-    text = re.sub(r"[/.\-]", "", value).upper() if isinstance(value, str) else ""
-    if _SYMBOL.fullmatch(text):
-        return text
-    message = "is missing" if value is None else "is no symbol; allowed: 1 to 20 letters and digits, such as BTCUSDT"
-    problems.append(Problem(path="symbol", value=value, message=message))
-    return ""
-
-
-def _update_policy(document: Mapping[str, Any], problems: list[Problem]) -> UpdatePolicy:
-    value = document.get("update_policy", UpdatePolicy.NOW)
-    if value not in list(UpdatePolicy):
-        allowed = ", ".join(UpdatePolicy)
-        problems.append(Problem(path="update_policy", value=value, message=f"is no update policy; allowed: {allowed}"))
-        return UpdatePolicy.NOW
-    return UpdatePolicy(value)
-
-
-def _section(
-    model: type[_Section], document: Mapping[str, Any], key: str, problems: list[Problem], default: Any = None
-) -> _Section | None:
-    value = document.get(key, default)
-    if value is None:
-        problems.append(Problem(path=key, value=None, message="is missing; it must be a JSON object"))
-        return None
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        for item in error.errors():
-            path = ".".join([key, *(str(part) for part in item["loc"])])
-            missing = item["type"] == "missing"
-            message = "is missing" if missing else item["msg"].removeprefix("Value error, ")
-            problems.append(Problem(path=path, value=None if missing else item["input"], message=message))
-        return None
+def _word(document: Mapping[str, Any], section: str, key: str) -> str:
+    values = document.get(section)
+    value = values.get(key) if isinstance(values, Mapping) else None
+    return value if isinstance(value, str) else ""

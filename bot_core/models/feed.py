@@ -2,66 +2,78 @@
 
 import re
 from datetime import datetime
-from typing import Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
+
+from bot_core.models.section import Section
+from bot_core.models.values import FLAG, MAYBE_FLAG, number, one_of, optional, text, whole
 
 KNOWN_SOURCES = ("file", "generated", "binance", "alpaca", "yahoo", "websocket", "ibkr", "coingecko")
 #: Sources that this version has a feed for.
 AVAILABLE_SOURCES = ("file", "generated")
-_INTERVAL = re.compile(r"[1-9]\d*[smhdw]|1M|1W")
+_INTERVAL = re.compile(r"[1-9]\d{0,5}[smhdw]|1M|1W")
+_Name = Annotated[str | None, optional(text())]
+_Seconds = Annotated[float | None, optional(number(0, 86_400))]
 
 
-class FeedConfig(BaseModel):
+class FeedConfig(Section):
     """`file` reads `file_path` (and column names); `generated` reads seed, start, speed in bars a second, and bars.
 
     Keys beyond these belong to the source and are read by its feed.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    inert: ClassVar[frozenset[str]] = frozenset(
+        {"separator", "fromdate", "todate", "timezone", "reverse", "datetime_format", "_comment"}
+    )
 
-    data_source: str
+    data_source: Annotated[str, one_of(KNOWN_SOURCES, "known source")]
+    symbol: _Name = None
     interval: str = "1h"
-    lookback_bars: int = Field(default=500, ge=1, le=100_000)
+    lookback_bars: Annotated[int, whole(1, 100_000)] = 500
     file_path: str | None = None
-    realtime_interval: float | None = Field(default=None, ge=0)
-    seed: int | None = Field(default=None, ge=-(2**53), le=2**53)
+    datetime_col: _Name = None
+    open_col: _Name = None
+    high_col: _Name = None
+    low_col: _Name = None
+    close_col: _Name = None
+    volume_col: _Name = None
+    simulate_realtime: Annotated[bool, FLAG] = False
+    realtime_interval: _Seconds = None
+    seed: Annotated[int | None, optional(whole(-(2**53), 2**53))] = None
     start: str | None = None
-    speed: float | None = Field(default=None, ge=0, le=1_000_000)
-    bars: int | None = Field(default=None, ge=-1, le=2**53)
+    speed: Annotated[float | None, optional(number(0, 1_000_000))] = None
+    bars: Annotated[int | None, optional(whole(-1, 2**53))] = None
+    retry_interval: _Seconds = None
+    polling_interval: _Seconds = None
+    host: _Name = None
+    port: Annotated[int | None, optional(whole(1, 65_535))] = None
+    client_id: Annotated[int | None, optional(whole(0, 2**31 - 1))] = None
+    testnet: Annotated[bool | None, MAYBE_FLAG] = None
 
-    @field_validator("data_source")
+    @field_validator("interval", mode="before")
     @classmethod
-    def _available(cls, value: str) -> str:
-        source = value.lower()
-        if source not in KNOWN_SOURCES:
-            raise ValueError(f"is no known source; allowed: {', '.join(KNOWN_SOURCES)}")
-        if source not in AVAILABLE_SOURCES:
-            raise ValueError(f"has no feed in this version; available: {', '.join(AVAILABLE_SOURCES)}")
-        return source
-
-    @field_validator("interval")
-    @classmethod
-    def _well_formed(cls, value: str) -> str:
-        if not _INTERVAL.fullmatch(value):
-            raise ValueError("is no interval; allowed: a number and s, m, h, d or w, such as 5m or 1h")
+    def _well_formed(cls, value: Any) -> str:
+        if not isinstance(value, str) or not _INTERVAL.fullmatch(value):
+            raise ValueError("is no interval; allowed: a number and s, m, h, d or w, such as 5m or 1h, or 1M, 1W")
         return value
 
-    @field_validator("start")
+    @field_validator("start", mode="before")
     @classmethod
-    def _time(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
+    def _time(cls, value: Any) -> str | None:
+        try:
+            if value is not None:
                 datetime.fromisoformat(value)
-            except ValueError:
-                raise ValueError("is no time; allowed: ISO 8601 such as 2024-01-01T00:00:00Z") from None
-        return value
+        except (TypeError, ValueError):
+            raise ValueError("is no time; allowed: ISO 8601 such as 2024-01-01T00:00:00Z") from None
+        return None if value is None else str(value)
 
-    @field_validator("file_path")
+    @field_validator("file_path", mode="before")
     @classmethod
-    def _path(cls, value: str | None) -> str | None:
-        if value is not None and not value.strip():
-            raise ValueError("is empty; allowed: the path of a CSV file of bars")
+    def _path(cls, value: Any) -> str | None:
+        if value is not None and (not isinstance(value, str) or not value.strip() or "\0" in value):
+            what = "is empty" if isinstance(value, str) else "is no path"
+            raise ValueError(f"{what}; allowed: the path of a CSV file of bars")
         return value
 
     @model_validator(mode="after")

@@ -20,9 +20,8 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        if self.value is None:
-            return f"{self.path}: {self.message}"
-        return f"{self.path}: {shown(self.path, self.value)} {self.message}"
+        value = "" if self.value is None else f"{shown(self.path, self.value)} "
+        return printable(f"{self.path}: {value}{self.message}")
 
     def __repr__(self) -> str:
         return f"Problem({str(self)!r})"
@@ -36,7 +35,12 @@ class Notice:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}"
+        return printable(f"{self.path}: {self.message}")
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal or a text column would refuse, such as half a surrogate pair in a key."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def shown(path: str, value: Any) -> str:

@@ -20,7 +20,13 @@ _READ_KEYS = frozenset(
     {"entry_logic", "exit_logic", "position_size", "min_position_size", "max_position_size", "asset_type"}
 )
 # Read by the platform that rows come from, or inert there too.
-_KNOWN_KEYS = frozenset({"use_talib", "legacy_strategy_params"})
+_PARKED = "legacy_strategy_params"
+_KNOWN_KEYS = frozenset(
+    {
+        "use_talib", _PARKED, "min_order_value", "enable_database_logging", "bot_type", "optimization_mode",
+        "bot_instance_name",
+    }
+)  # fmt: skip
 
 
 class AssetType(StrEnum):
@@ -67,6 +73,9 @@ def parse_strategy(document: Any, path: str = "strategy") -> tuple[StrategyConfi
     notices += [Notice(f"{path}.{key}", "is not known here; kept, not read") for key in parameters if key not in known]
     entry = parse_rule(RuleKind.ENTRY, parameters.get("entry_logic"), f"{path}.entry_logic", problems, notices)
     exit_ = parse_rule(RuleKind.EXIT, parameters.get("exit_logic"), f"{path}.exit_logic", problems, notices)
+    if parameters.get(_PARKED) and (entry is None or exit_ is None):
+        notices.append(Notice(f"{path}.{_PARKED}", "is not read: a conversion put it there, and no program runs it; "
+                              "name the rules in entry_logic and exit_logic, with these as their params"))  # fmt: skip
     sizes = _sizes(parameters, path, problems)
     asset_type = _asset_type(parameters.get("asset_type"), path, problems)
     if problems or entry is None or exit_ is None:

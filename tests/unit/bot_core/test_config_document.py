@@ -35,9 +35,8 @@ def test_every_problem_is_named_at_once_with_its_path_its_value_and_what_is_allo
     assert set(found) >= {
         "symbol",
         "broker.type",
-        "broker.trading_mode",
+        "broker.live_trading_confirmed",
         "broker.cash",
-        "data.data_source",
         "data.interval",
         "data.lookback_bars",
         "update_policy",
@@ -46,7 +45,6 @@ def test_every_problem_is_named_at_once_with_its_path_its_value_and_what_is_allo
     }
     assert "'mtgox'" in found["broker.type"]
     assert "allowed: " in found["broker.type"]
-    assert "has no feed in this version; available: file, generated" in found["data.data_source"]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +52,11 @@ def test_every_problem_is_named_at_once_with_its_path_its_value_and_what_is_allo
     [
         ({"data_source": "file"}, "data", "has no file_path"),
         ({"data_source": "file", "file_path": " "}, "data.file_path", "is empty"),
-        ({"data_source": "generated", "speed": "fast"}, "data.speed", "valid number"),
+        (
+            {"data_source": "generated", "speed": "fast"},
+            "data.speed",
+            "is no number; allowed: a number from 0 to 1e+06",
+        ),
         ({"data_source": "generated", "start": "yesterday"}, "data.start", "is no time; allowed: ISO 8601"),
         ({"data_source": "ftp"}, "data.data_source", "is no known source; allowed: file, generated, binance"),
     ],
@@ -114,5 +116,6 @@ def test_a_document_with_anything_anywhere_raises_nothing_and_every_refusal_name
     keys = list(place)
     place[keys[last % len(keys)]] = value
     parsed = parse_config(document)
-    assert (parsed.config is None) == bool(parsed.problems)
+    assert (parsed.valid is None) == bool(parsed.problems)
+    assert (parsed.config is None) == bool(parsed.error)
     assert all(problem.path for problem in parsed.problems)
