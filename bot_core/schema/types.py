@@ -1,5 +1,6 @@
 """Column types that mean the same on PostgreSQL and on SQLite. They decide nothing about meaning."""
 
+import json
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
@@ -67,8 +68,32 @@ class Money(TypeDecorator[Decimal]):
         return amount if amount.is_finite() else None  # `numeric` knows NaN, money does not
 
 
-#: A JSON document: `jsonb` on PostgreSQL. None is SQL NULL.
-Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+class JsonDocument(TypeDecorator[Any]):
+    """`jsonb` on PostgreSQL, where older databases have `json` or `text` for it. None is SQL NULL.
+
+    What is written is cast by the server; what is read as text is parsed, unless it is none of an object or list.
+    """
+
+    impl = JSON
+    cache_ok = True
+
+    def __init__(self) -> None:
+        super().__init__(none_as_null=True)
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        own = JSONB(none_as_null=True) if dialect.name == "postgresql" else JSON(none_as_null=True)
+        return dialect.type_descriptor(own)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002
+        if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
+            return value
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+
+
+Json = JsonDocument()
 #: `text[]` on PostgreSQL, a JSON list elsewhere.
 TextList = JSON().with_variant(ARRAY(Text()), "postgresql")
 #: SQLite generates ids for INTEGER keys only.

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Column, MetaData, Row, String, Table, Text, cast, func, insert, inspect, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot_core.models.bot import REQUESTS, BotRow, BotStatus, StoppedBy, desired_state, may_write, stopped_by
+from bot_core.models.config import parse_config
 from bot_core.models.errors import TradingBotError
 from bot_core.schema import bots, users
 from bot_core.store.database import Database
@@ -28,10 +29,14 @@ _COLUMNS = (
     bots.c.error_count,
     bots.c.current_balance,
     bots.c.total_pnl,
-    bots.c.extra_metadata,
-    bots.c.config,
+    # As text, so that a document that can't be parsed spoils its own row and not the reading of all.
+    cast(bots.c.extra_metadata, Text).label("extra_metadata"),
+    cast(bots.c.config, Text).label("config"),
     bots.c.description,
 )
+_MODE_COLUMN = "type"
+_OLDER_BOTS = bots.to_metadata(MetaData())
+_OLDER_BOTS.append_column(Column(_MODE_COLUMN, String(20), nullable=False))
 
 
 class BotStore:
@@ -89,7 +94,10 @@ class BotStore:
             "created_at": datetime.now(UTC),
         }
         async with self.database.write() as connection:
-            result = await connection.execute(insert(bots).values(values).returning(bots.c.id))
+            table = await _table(connection)
+            if _MODE_COLUMN in table.c:
+                values[_MODE_COLUMN] = _trading_mode(document)
+            result = await connection.execute(insert(table).values(values).returning(table.c.id))
             return int(result.scalar_one())
 
     async def user(self, email: str) -> int:
@@ -185,6 +193,18 @@ class BotStore:
         self, connection: AsyncConnection, bot_id: int, kind: str, message: str, old: str, new: str
     ) -> None:
         await record_event(connection, bot_id, kind, message, actor=self.actor, old=str(old), new=str(new))
+
+
+async def _table(connection: AsyncConnection) -> Table:
+    """The table as this database has it: an older one has a column `type`, NOT NULL, for the trading mode."""
+    columns = await connection.run_sync(lambda sync: inspect(sync).get_columns(bots.name))
+    return _OLDER_BOTS if any(column["name"] == _MODE_COLUMN for column in columns) else bots
+
+
+def _trading_mode(document: Mapping[str, Any]) -> str:
+    broker = (parse_config(document).canonical or {}).get("broker")
+    mode = broker.get("trading_mode") if isinstance(broker, Mapping) else None
+    return mode if mode == "live" else "paper"
 
 
 async def _locked(connection: AsyncConnection, bot_id: int) -> BotRow | None:

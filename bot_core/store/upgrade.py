@@ -20,6 +20,7 @@ from bot_core.store.database import begin_immediate, parse_url, postgres_connect
 
 #: Not `alembic_version`: the existing platform's own migrations keep theirs in the same schema.
 VERSION_TABLE = "bot_schema_version"
+_NOT_ALLOWED = "42501"
 _LOCK = 0x7472_6164  # any constant does; every upgrade of this project takes the same one
 
 _TRIGGER = """
@@ -34,6 +35,11 @@ CREATE OR REPLACE TRIGGER tradingbot_notify_changes AFTER UPDATE ON trading_bots
   FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status OR OLD.user_id IS DISTINCT FROM NEW.user_id
     OR OLD.config::text IS DISTINCT FROM NEW.config::text) EXECUTE FUNCTION tradingbot_notify();
 """
+_TRIGGERS = ("tradingbot_notify_rows", "tradingbot_notify_changes")
+_TRIGGERS_THERE = f"""
+SELECT count(*) FROM pg_trigger
+WHERE tgrelid = to_regclass('trading_bots') AND tgenabled <> 'D' AND tgname IN {_TRIGGERS}
+"""  # noqa: S608  # constants
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class Upgraded:
 def upgrade(url: str) -> Upgraded:
     """Run all migrations in one transaction under a lock.
 
-    Raises DatabaseUnavailableError when the server does not answer.
+    Raises DatabaseUnavailableError when the server does not answer, FatalError when the role may not make tables.
     """
     try:
         with connected(url) as connection:
@@ -60,10 +66,12 @@ def upgrade(url: str) -> Upgraded:
             command.upgrade(config, "head")
             return Upgraded(before, revision(connection), _ensure_trigger(connection))
     except DBAPIError as error:
-        where, reason = safe_url(parse_url(url)), str(error.orig).strip().splitlines()[0]
+        where = f"{safe_url(parse_url(url))}: {_first_line(error)}"
+        if getattr(error.orig, "sqlstate", None) == _NOT_ALLOWED:
+            raise TradingBotError(f"{where}; needed: CREATE on the schema, REFERENCES on trading_bots") from error
         if isinstance(error, OperationalError):
-            raise DatabaseUnavailableError(f"{where}: {reason}") from error
-        raise TradingBotError(f"{where} can't be upgraded: {reason}") from error
+            raise DatabaseUnavailableError(where) from error
+        raise TradingBotError(where) from error
 
 
 def alembic_config() -> Config:
@@ -106,5 +114,11 @@ def _ensure_trigger(connection: Connection) -> str | None:
         with connection.begin_nested():
             connection.execute(text(_TRIGGER))
     except DBAPIError as error:
-        return str(error.orig).strip().splitlines()[0]
+        # Whoever may not make triggers may find those that somebody else made.
+        made = connection.scalar(text(_TRIGGERS_THERE))
+        return None if made == len(_TRIGGERS) else _first_line(error)
     return None
+
+
+def _first_line(error: DBAPIError) -> str:
+    return (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]

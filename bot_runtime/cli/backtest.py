@@ -4,12 +4,16 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bot_core.models.config import ParsedConfig, parse_normalised
 from bot_core.models.errors import InvalidBotError, TradingBotError
-from bot_core.models.strategy import StrategyConfig, parse_strategy
+from bot_core.models.shapes.normalise import normalise
+from bot_core.models.strategy import StrategyConfig
+from bot_runtime.cli.documents import read_bots
 from bot_runtime.engine.backtest import BacktestResult, run_backtest
 from bot_runtime.feeds.csv_bars import read_csv_bars
 from bot_runtime.feeds.intervals import interval_seconds
@@ -18,16 +22,14 @@ from bot_runtime.strategies.registry import build_sizing, build_strategy
 if TYPE_CHECKING:
     _Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse gives no other name
 
-_DEFAULT_CASH = Decimal(10_000)
-_DEFAULT_COMMISSION = Decimal("0.001")
-
 
 def add_parser(subparsers: "_Subparsers") -> None:
     """Add the `backtest` command."""
     parser = subparsers.add_parser("backtest", help="run a bot's document over the bars of a CSV file")
     parser.add_argument("path", type=Path, metavar="PATH", help="JSON config document of a bot")
     parser.add_argument("--bars", type=Path, required=True, metavar="FILE", help="CSV file of bars")
-    parser.add_argument("--cash", type=_decimal, help="opening cash; the document's broker.cash, or 10000")
+    parser.add_argument("--bot", type=int, metavar="N", help="which bot of a file with several, from 0")
+    parser.add_argument("--cash", type=_decimal, help="opening cash; default: the document's broker.cash, or 10000")
     parser.add_argument("--commission", type=_decimal, help="fraction; the document's broker.commission, or 0.001")
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
     parser.set_defaults(run=run)
@@ -55,49 +57,44 @@ def _decimal(text: str) -> Decimal:
 
 
 def _backtest(args: argparse.Namespace) -> tuple[BacktestResult, StrategyConfig]:
-    document = _read_document(args.path)
-    config, problems, notices = parse_strategy(document.get("strategy"))
+    parsed = _parsed(_document(args.path, args.bot), args.bars)
+    config = parsed.valid
     if config is None:
-        raise InvalidBotError("\n".join(str(problem) for problem in problems))
-    data = _section(document, "data")
-    bars = read_csv_bars(args.bars, interval_seconds(data.get("interval", "1h")), data)
-    for notice in (*notices, *bars.notices):
+        raise InvalidBotError("\n".join(str(problem) for problem in parsed.problems))
+    bars = read_csv_bars(args.bars, interval_seconds(config.data.interval), config.data.model_dump(exclude_none=True))
+    for notice in (*parsed.notices, *bars.notices):
         print(f"notice: {notice}", file=sys.stderr)
-    broker = _section(document, "broker")
     result = run_backtest(
-        build_strategy(config),
+        build_strategy(config.strategy),
         bars,
-        position_size=build_sizing(config),
-        cash=args.cash if args.cash is not None else _amount(broker, "cash", _DEFAULT_CASH),
-        commission=args.commission
-        if args.commission is not None
-        else _amount(broker, "commission", _DEFAULT_COMMISSION),
+        position_size=build_sizing(config.strategy),
+        cash=args.cash if args.cash is not None else config.broker.cash,
+        commission=args.commission if args.commission is not None else config.broker.commission,
     )
-    return result, config
+    return result, config.strategy
 
 
-def _read_document(path: Path) -> Mapping[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise InvalidBotError(f"{path} can't be read as JSON: {error}") from error
-    if not isinstance(document, Mapping):
-        raise InvalidBotError(f"{path} holds no JSON object")
-    return document
+def _document(path: Path, index: int | None) -> Any:
+    bots = read_bots(path)
+    if index is None and len(bots) > 1:
+        raise InvalidBotError(f"{path} holds {len(bots)} bots; allowed: --bot 0 to --bot {len(bots) - 1}")
+    if not 0 <= (index or 0) < len(bots):
+        raise InvalidBotError(f"{path} has no bot {index}; allowed: 0 to {len(bots) - 1}")
+    return bots[index or 0][1]
 
 
-def _section(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    section = document.get(key)
-    return section if isinstance(section, Mapping) else {}
-
-
-def _amount(broker: Mapping[str, Any], key: str, default: Decimal) -> Decimal:
-    value = broker.get(key)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-        raise InvalidBotError(f"broker.{key}: {value!r} is no amount; allowed: a number, 0 or more")
-    return Decimal(str(value))
+def _parsed(document: Any, bars: Path) -> ParsedConfig:
+    """Read the document as if it traded these bars on paper, whatever its own market is."""
+    given = normalise(document)
+    if given.document is None:
+        return parse_normalised(given)
+    own = {key: given.document.get(key) for key in ("broker", "data")}
+    rehearsed = {"symbol": "BACKTEST", **given.document}
+    if own["broker"] is None or isinstance(own["broker"], Mapping):
+        rehearsed["broker"] = {"type": "paper", **(own["broker"] or {}), "trading_mode": "paper"}
+    if own["data"] is None or isinstance(own["data"], Mapping):
+        rehearsed["data"] = {**(own["data"] or {}), "data_source": "file", "file_path": str(bars)}
+    return parse_normalised(replace(given, document=rehearsed))
 
 
 def _table(result: BacktestResult, config: StrategyConfig) -> str:

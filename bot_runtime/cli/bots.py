@@ -11,16 +11,18 @@ from typing import Any
 from sqlalchemy import func, select
 
 from bot_core.models.bot import BotStatus, desired_state
-from bot_core.models.config import parse_config
+from bot_core.models.config import ParsedConfig, parse_config
+from bot_core.models.errors import TradingBotError
 from bot_core.models.problem import redacted
 from bot_core.schema import bots as bots_table
 from bot_core.schema import trades as trades_table
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.events import recent_events
+from bot_runtime.cli.documents import json_files, read_bots
 from bot_runtime.cli.subparsers import Subparsers
 from bot_runtime.cli.tables import print_json, print_table
-from bot_runtime.cli.validate import json_files, print_findings, read_document
+from bot_runtime.cli.validate import print_findings
 from bot_runtime.samples import SAMPLE_USER, sample_documents
 from bot_runtime.settings import Settings
 
@@ -76,19 +78,44 @@ def _with_store(work: _Work) -> Callable[[argparse.Namespace], int]:
 
 
 async def _import(store: BotStore, args: argparse.Namespace) -> int:
-    documents = [(path, read_document(path)) for path in json_files(args.paths)]
-    broken = [path for path, document in documents if not isinstance(document, dict)]
-    if broken or not documents:
-        print(f"nothing imported: no JSON object in {', '.join(map(str, broken or args.paths))}", file=sys.stderr)
+    found, refused = _readable(args.paths)
+    for text in refused:
+        print(f"not imported: {text}", file=sys.stderr)
+    # In a folder there may be anything; a file that was named was meant, so all are imported or none.
+    if not found or (refused and not any(path.is_dir() for path in args.paths)):
+        print(f"nothing imported from {', '.join(map(str, args.paths))}", file=sys.stderr)
         return 1
     user_id = await store.user(args.user)
-    for path, document in documents:
+    for name, document in found:
         bot_id = await store.insert(document, user_id)
         parsed = parse_config(document)
-        print(f"{bot_id}  {path}" + ("" if parsed.config else "  (invalid: it won't run until it is repaired)"))
-        for problem in parsed.problems:
+        print(f"{bot_id}  {name}" + (f"  ({_why_not(parsed)})" if parsed.error else ""))
+        for problem in (*parsed.problems, *parsed.unavailable):
             print(f"   problem  {problem}", file=sys.stderr)
     return 0
+
+
+def _readable(paths: list[Path]) -> tuple[list[tuple[str, Any]], list[str]]:
+    """The bots of the files, valid or not, and why the rest holds none."""
+    found: list[tuple[str, Any]] = []
+    refused: list[str] = []
+    for path in json_files(paths):
+        try:
+            bots = read_bots(path)
+        except TradingBotError as error:
+            refused.append(str(error))
+            continue
+        for name, document in bots:
+            parsed = parse_config(document)
+            if parsed.is_bot:
+                found.append((name, document))
+            else:
+                refused.append(f"{name}: {parsed.problems[0]}")
+    return found, refused
+
+
+def _why_not(parsed: ParsedConfig) -> str:
+    return "cannot run in this version" if parsed.valid else "invalid: it won't run until it is repaired"
 
 
 async def _sample(store: BotStore, args: argparse.Namespace) -> int:
@@ -106,7 +133,7 @@ async def _sample(store: BotStore, args: argparse.Namespace) -> int:
 async def _list(store: BotStore, args: argparse.Namespace) -> int:
     rows = []
     for row in await store.all():
-        config = parse_config(row.config).config
+        config = parse_config(row.config).valid
         rows.append(
             {
                 "id": row.id,
@@ -135,15 +162,22 @@ async def _validate(store: BotStore, args: argparse.Namespace) -> int:
     rows = await store.all(args.ids)
     results = [(row, parse_config(row.config)) for row in rows]
     if args.json:
-        found = [
-            {"id": row.id, "valid": p.config is not None, "problems": [*map(str, p.problems)]} for row, p in results
-        ]
-        print_json(found)
+        print_json([_finding(row.id, parsed) for row, parsed in results])
     else:
         for row, parsed in results:
             print_findings(f"bot {row.id}", parsed)
     missing = _all_found(args.ids, [row.id for row in rows])
-    return missing or (0 if all(parsed.config for _, parsed in results) else 1)
+    return missing or (0 if all(parsed.valid for _, parsed in results) else 1)
+
+
+def _finding(bot_id: int, parsed: ParsedConfig) -> dict[str, Any]:
+    return {
+        "id": bot_id,
+        "valid": parsed.valid is not None,
+        "runs": parsed.config is not None,
+        "problems": [*map(str, parsed.problems)],
+        "unavailable": [*map(str, parsed.unavailable)],
+    }
 
 
 async def _trades(store: BotStore, args: argparse.Namespace) -> int:

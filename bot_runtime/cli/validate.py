@@ -2,69 +2,75 @@
 
 import argparse
 import json
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 from typing import Any
 
 from bot_core.models.config import ParsedConfig, parse_config
 from bot_core.models.errors import TradingBotError
+from bot_core.models.problem import Problem
+from bot_runtime.cli.documents import json_files, read_bots
 from bot_runtime.cli.subparsers import Subparsers
 
 
 def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("validate", help="check config documents; exit 0 if all are valid, else 1")
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="JSON file, or folder of JSON files")
-    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print JSON for programs")
+    output.add_argument(
+        "--canonical", action="store_true", help="print the documents in the current shape; findings go to stderr"
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    results = [(path, _parsed(path)) for path in json_files(args.paths)]
+    results = [result for path in json_files(args.paths) for result in _parsed(path)]
     if not results:
         raise TradingBotError(f"no *.json file in {', '.join(map(str, args.paths))}")
     if args.json:
-        print(json.dumps([_as_json(path, parsed) for path, parsed in results], indent=2))
+        print(json.dumps([_as_json(name, parsed) for name, parsed in results], indent=2))
     else:
-        for path, parsed in results:
-            print_findings(str(path), parsed)
-    return 0 if all(parsed.config is not None for _, parsed in results) else 1
+        for name, parsed in results:
+            print_findings(name, parsed, to_stderr=args.canonical)
+    if args.canonical:
+        documents = [parsed.canonical for _, parsed in results if parsed.canonical is not None]
+        print(json.dumps(documents[0] if len(results) == len(documents) == 1 else documents, indent=2))
+    return 0 if results and all(parsed.valid is not None for _, parsed in results) else 1
 
 
-def json_files(paths: list[Path]) -> Iterator[Path]:
-    """The files named, and the *.json files of the folders named, in the order of their names."""
-    for path in paths:
-        if path.is_dir():
-            yield from sorted(path.rglob("*.json"))
-        else:
-            yield path
-
-
-def read_document(path: Path) -> Any:
-    """Raise TradingBotError naming the file, the line and what is wrong."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise TradingBotError(f"{path}: can't be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise TradingBotError(f"{path}: is no JSON document: {error}") from error
-
-
-def print_findings(name: str, parsed: ParsedConfig) -> None:
-    print(f"{name}: {'valid' if parsed.config is not None else 'INVALID'}")
+def print_findings(name: str, parsed: ParsedConfig, *, to_stderr: bool = False) -> None:
+    """Whether it is valid, what is wrong with it, what keeps this version from running it, what is odd."""
+    file = sys.stderr if to_stderr else sys.stdout
+    print(f"{name}: {_verdict(parsed)}", file=file)
     for problem in parsed.problems:
-        print(f"  problem  {problem}")
+        print(f"  problem  {problem}", file=file)
+    for problem in parsed.unavailable:
+        print(f"  cannot run in this version  {problem}", file=file)
     for notice in parsed.notices:
-        print(f"  notice   {notice}")
+        print(f"  notice   {notice}", file=file)
 
 
-def _parsed(path: Path) -> ParsedConfig:
-    return parse_config(read_document(path))
+def _verdict(parsed: ParsedConfig) -> str:
+    if parsed.valid is None:
+        return "INVALID" if parsed.is_bot else "NOT A BOT"
+    return "valid, but cannot run in this version" if parsed.unavailable else "valid"
 
 
-def _as_json(path: Path, parsed: ParsedConfig) -> dict[str, Any]:
+def _parsed(path: Path) -> list[tuple[str, ParsedConfig]]:
+    try:
+        return [(name, parse_config(document)) for name, document in read_bots(path)]
+    except TradingBotError as error:
+        message = str(error).removeprefix(f"{path}: ")
+        return [(str(path), ParsedConfig(valid=None, problems=(Problem("config", None, message),)))]
+
+
+def _as_json(name: str, parsed: ParsedConfig) -> dict[str, Any]:
     return {
-        "path": str(path),
-        "valid": parsed.config is not None,
+        "path": name,
+        "valid": parsed.valid is not None,
+        "runs": parsed.config is not None,
         "problems": [str(problem) for problem in parsed.problems],
+        "unavailable": [str(problem) for problem in parsed.unavailable],
         "notices": [str(notice) for notice in parsed.notices],
     }

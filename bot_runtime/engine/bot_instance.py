@@ -219,11 +219,16 @@ class BotInstance:
             position_size=build_sizing(config.strategy),
             history=history,
         )
+        adopted = account.position if saved.snapshot is None else None
         cursor = saved.cursor
+        if cursor is None and adopted is not None:
+            cursor = adopted.entry_time  # its exit is looked for from the bar after the one that it was opened on
         self._mark()
         if cursor is not None:
             kernel.warm_up(await feed.history(cursor, history.reload_limit))
         kernel.load_state({} if saved.snapshot is None else saved.snapshot.rule_state)
+        if adopted is not None:
+            strategy.opened(adopted)
         snapshot = Snapshot(cursor, kernel.dump_state(), account)
         await ledger.begin(snapshot, assigned.document, document_hash(assigned.document))
         self._mark()

@@ -15,7 +15,7 @@ from bot_core.models.errors import InvalidBotError
 from bot_runtime.domain.account import Account
 from bot_runtime.domain.money import round_money
 from bot_runtime.domain.position import Direction, Position
-from bot_runtime.persistence.ledger import Ledger, Saved
+from bot_runtime.persistence.ledger import SUPERSEDED, Ledger, Saved
 
 _log = structlog.get_logger(__name__)
 
@@ -23,7 +23,8 @@ _log = structlog.get_logger(__name__)
 async def resume_account(ledger: Ledger, saved: Saved, row: BotRow, config: BotConfig) -> Account:
     """Raise InvalidBotError when the saved position and the trades table contradict each other."""
     _refuse_other_symbols(saved, config)
-    mine = [trade for trade in saved.open_trades if trade["symbol"] == config.symbol]
+    mode = config.broker.trading_mode
+    mine = [t for t in saved.open_trades if t["symbol"] == config.symbol and t["trade_type"] == mode]
     if saved.snapshot is None:
         return await _adopted(ledger, saved, row, config, mine)
     account = saved.snapshot.account
@@ -33,7 +34,7 @@ async def resume_account(ledger: Ledger, saved: Saved, row: BotRow, config: BotC
             f"{account.position.entry_time}), but trading_trades has no open trade for it; allowed: reopen that trade, "
             f"or account = NULL in row {row.id} of bot_state, to go on with what the tables say"
         )
-    if account.position is None and any("superseded_by_trade" not in (t["extra_metadata"] or {}) for t in mine):
+    if account.position is None and any(SUPERSEDED not in (t["extra_metadata"] or {}) for t in mine):
         ids = ", ".join(str(trade["id"]) for trade in mine)
         raise InvalidBotError(
             f"trading_trades has open trades ({ids}) that the bot does not hold; allowed: close them, "
@@ -71,11 +72,15 @@ async def _adopted(ledger: Ledger, saved: Saved, row: BotRow, config: BotConfig,
 
 
 def _position(trade: dict[str, Any]) -> Position:
-    entered = trade["entry_time"] or datetime.now(UTC)
-    if not trade["size"] or not trade["entry_price"]:
+    entered = trade["entry_time"] or trade["buy_order_created"] or trade["created_at"] or datetime.now(UTC)
+    if not (trade["size"] or 0) > 0 or not (trade["entry_price"] or 0) > 0:
         raise InvalidBotError(
             f"open trade {trade['id']} has size {trade['size']} and entry_price {trade['entry_price']}; "
             "allowed: both above 0"
+        )
+    if str(trade["direction"]).lower() != Direction.LONG:
+        raise InvalidBotError(
+            f"open trade {trade['id']} has direction {trade['direction']!r}, which the rules can't exit; allowed: long"
         )
     return Position(
         direction=Direction.LONG,

@@ -26,6 +26,9 @@ from bot_runtime.domain.trade import Trade
 from bot_runtime.persistence.messages import closed_message, opened_message
 from bot_runtime.persistence.snapshot import Snapshot, dump_account, load_account
 
+#: In `extra_metadata` of an open trade that an older program left behind: the id of the one that was adopted.
+SUPERSEDED = "superseded_by_trade"
+
 
 @dataclass(frozen=True)
 class WorkingOrder:
@@ -142,7 +145,7 @@ class Ledger:
             await self.lease.check(connection)
             query = select(trades.c.id, trades.c.extra_metadata).where(trades.c.id.in_(trade_ids))
             for trade_id, extra in (await connection.execute(query)).all():
-                values = {"extra_metadata": (extra or {}) | {"superseded_by_trade": by}}
+                values = {"extra_metadata": (extra or {}) | {SUPERSEDED: by}}
                 await connection.execute(update(trades).where(trades.c.id == trade_id).values(values))
 
     async def _book(self, connection: AsyncConnection, fill: Fill) -> bool:
@@ -202,9 +205,7 @@ class Ledger:
         await connection.execute(insert(trades).values(values))
 
     async def _close_trade(self, connection: AsyncConnection, intent: OrderIntent, trade: Trade) -> int | None:
-        query = select(trades.c.id, trades.c.position_id, trades.c.extra_metadata)
-        mine = (trades.c.bot_id == self.row.id) & (trades.c.status == "open") & (trades.c.symbol == self.config.symbol)
-        found = (await connection.execute(query.where(mine).order_by(trades.c.id.desc()).limit(1))).one()
+        found = await self._open_trade(connection)
         values = {
             "exit_time": trade.exit_time,
             "sell_order_created": intent.signal_time,
@@ -222,6 +223,18 @@ class Ledger:
         }
         await connection.execute(update(trades).where(trades.c.id == found.id).values(values))
         return found.position_id  # type: ignore[no-any-return]  # a row's column has no static type
+
+    async def _open_trade(self, connection: AsyncConnection) -> Any:
+        """The newest open trade that was not superseded by one that was adopted."""
+        query = select(trades.c.id, trades.c.position_id, trades.c.extra_metadata)
+        mine = (
+            trades.c.bot_id == self.row.id,
+            trades.c.status == "open",
+            trades.c.symbol == self.config.symbol,
+            trades.c.trade_type == self.config.broker.trading_mode,
+        )
+        found = await connection.execute(query.where(*mine).order_by(trades.c.entry_time.desc(), trades.c.id.desc()))
+        return next(row for row in found if SUPERSEDED not in (row.extra_metadata or {}))
 
     async def _close_position(self, connection: AsyncConnection, position_id: int | None, trade: Trade) -> None:
         if position_id is None:

@@ -108,4 +108,4 @@ def _children(path: str, value: Any) -> list[tuple[str, Any]]:
 
 
 def _refused(problem: Problem) -> Normalised:
-    return Normalised(None, None, (problem,), ())
+    return Normalised(None, None, (Problem(problem.path or "config", problem.value, problem.message),), ())

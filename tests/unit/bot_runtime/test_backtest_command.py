@@ -58,10 +58,13 @@ def test_the_table_is_for_people(files, capsys):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "can't be read as JSON"),
-        ("[]", "holds no JSON object"),
-        ("{}", "strategy: is not a JSON object"),
-        (json.dumps({"strategy": strategy_document("Nope")}), "'Nope' is not a known entry rule"),
+        ("{", "is no JSON document"),
+        ("", "is an empty file"),
+        ("[]", "is not a JSON object"),
+        ("{}", "config: is an empty document"),
+        (json.dumps({"broker": {}, "data": {}}), "strategy: is missing"),
+        (json.dumps({"strategy": strategy_document()}), "strategy: is all there is: this is one part of a bot's"),
+        (json.dumps({"symbol": "BTCUSDT", "strategy": strategy_document("Nope")}), "'Nope' is not a known entry rule"),
         (json.dumps({"strategy": strategy_document(), "broker": {"cash": "much"}}), "broker.cash: 'much'"),
     ],
 )
@@ -70,6 +73,25 @@ def test_a_document_that_cannot_run_fails_with_its_problems(files, content, mess
     document.write_text(content)
     assert run(document, "--bars", bars) == 1
     assert message in capsys.readouterr().err
+
+
+def test_the_market_of_the_document_does_not_matter_and_a_file_of_several_bots_asks_which(files, capsys):
+    document, bars = files
+    live = {
+        "symbol": "BTCUSDT",
+        "broker": {"type": "binance", "trading_mode": "live"},
+        "data": {"data_source": "binance", "interval": "5m"},
+        "strategy": strategy_document(),
+    }
+    document.write_text(json.dumps({"strategies": [live, live | {"symbol": "?"}]}))
+    assert run(document, "--bars", bars, "--bot", 0) == 0
+    for wrong, message in (
+        (["--bot", 1], "symbol: '?' is not allowed"),
+        (["--bot", 2], "has no bot 2"),
+        ([], "holds 2"),
+    ):
+        assert run(document, "--bars", bars, *wrong) == 1
+        assert message in capsys.readouterr().err
 
 
 def test_missing_bars_fail_and_wrong_usage_is_two(files, capsys):
