@@ -6,7 +6,7 @@ pass. A failed or empty read stops nothing. It opens no socket and knows nothing
 
 import asyncio
 from collections.abc import Collection, Coroutine
-from typing import Any, assert_never
+from typing import Any
 
 import structlog
 
@@ -195,18 +195,10 @@ class StrategyManager:
 
     @staticmethod
     def _applies_now(instance: BotInstance, new: BotConfig) -> bool:
-        """A position and an order belong to their market: another one is for a flat bot, whatever the policy."""
+        """Whether to restart at once. A position and an order belong to their market: another one is for a flat bot."""
         old = instance.assignment.config
         moved = (old.symbol, old.data, old.broker.type) != (new.symbol, new.data, new.broker.type)
-        match new.update_policy:
-            case UpdatePolicy.MANUAL:
-                return False
-            case UpdatePolicy.WHEN_FLAT:
-                return instance.flat
-            case UpdatePolicy.NOW:
-                return instance.flat or not moved
-            case _:
-                assert_never(new.update_policy)
+        return new.update_policy is UpdatePolicy.NOW and not moved
 
     def _report_once(self, row: BotRow, event: str, reason: str) -> bool:
         """Log something of a row once per document. True the first time."""

@@ -13,6 +13,10 @@ class InvalidBotError(TradingBotError):
     """The row can't run as it is: terminal until the row changes."""
 
 
+class NotFlatError(InvalidBotError):
+    """The configuration can be taken up only without a position and without an order."""
+
+
 class TransientError(TradingBotError):
     """The world is not ready: back off and try again."""
 

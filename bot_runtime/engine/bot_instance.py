@@ -14,7 +14,14 @@ import structlog
 from bot_core.logs import masked
 from bot_core.models.bot import BotRow, BotStatus, document_hash
 from bot_core.models.config import BotConfig, parse_config
-from bot_core.models.errors import FatalError, InvalidBotError, LeaseLostError, SchemaMissingError, TransientError
+from bot_core.models.errors import (
+    FatalError,
+    InvalidBotError,
+    LeaseLostError,
+    NotFlatError,
+    SchemaMissingError,
+    TransientError,
+)
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.leases import Lease, LeaseStore
@@ -73,6 +80,7 @@ class BotInstance:
         self._engine: BotEngine | None = None
         self._lease_held: Lease | None = None
         self._kept = ""
+        self._leave_when_flat = False
         row, config = assignment.row, assignment.config
         self.board = around.fleet.board(row.id, row.name)
         _describe(self.board, assignment)
@@ -174,6 +182,7 @@ class BotInstance:
         if not self._kept and await around.store.observe(lease, BotStatus.RUNNING):
             self._log.info("bot_running", epoch=lease.epoch, config_hash=self.assignment.config_hash)
         self._engine, self._lease_held = engine, lease
+        engine.leave_when_flat = self._leave_when_flat
         try:
             await engine.run(self._stop)
         finally:
@@ -199,6 +208,7 @@ class BotInstance:
         self._log.error("config_unusable", error=str(error), keeps_last_good=True)
         await store.failed(assigned.row.id, str(error), keep_status=True)
         self.assignment = replace(assigned, config=config, document=good)
+        self._leave_when_flat = isinstance(error, NotFlatError)
         _describe(self.board, self.assignment)
         return True
 
@@ -286,6 +296,7 @@ class BotInstance:
 
     def stop_when_flat(self) -> None:
         """End by itself as soon as there is neither a position nor an order; the manager then starts it anew."""
+        self._leave_when_flat = True
         if self._engine is not None:
             self._engine.leave_when_flat = True
 

@@ -11,7 +11,7 @@ import structlog
 
 from bot_core.models.bot import BotRow
 from bot_core.models.config import BotConfig
-from bot_core.models.errors import InvalidBotError
+from bot_core.models.errors import InvalidBotError, NotFlatError
 from bot_runtime.domain.account import Account
 from bot_runtime.domain.money import round_money
 from bot_runtime.domain.position import Direction, Position
@@ -49,7 +49,7 @@ def _refuse_other_symbols(saved: Saved, config: BotConfig) -> None:
     others = {order.symbol for order in saved.working}
     others |= {trade["symbol"] for trade in saved.open_trades[-1:] if held}
     if others - {config.symbol}:
-        raise InvalidBotError(
+        raise NotFlatError(
             f"symbol: {config.symbol!r} can't be traded while a position or an order in {', '.join(sorted(others))} "
             "is open; allowed: that symbol until the bot is flat"
         )
