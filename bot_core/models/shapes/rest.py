@@ -1,13 +1,11 @@
 """Older forms inside risk_management and notifications, and secrets, which are nowhere kept."""
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bot_core.models.problem import looks_secret
 from bot_core.models.shapes.draft import Draft, Path
 
-_SECRET = re.compile(r"api_?key|secret|password|passphrase|access_?token|bot_?token", re.IGNORECASE)
-_REFERENCES = frozenset({"credentials_secret"})
 #: What a list `notify_on` may hold, and the flag that says the same.
 _EVENTS = {
     "trade_entry": "position_opened",
@@ -80,5 +78,5 @@ def _secrets(path: Path, value: Mapping[str, Any]) -> Iterator[Path]:
         here = (*path, str(key))
         if isinstance(item, Mapping):
             yield from _secrets(here, item)
-        elif isinstance(item, str) and key not in _REFERENCES and _SECRET.search(str(key)):
+        elif isinstance(item, str) and looks_secret(str(key)):
             yield here
