@@ -110,13 +110,13 @@ def _unnamed_paper(draft: Draft) -> None:
 
 
 def _settle_cash(draft: Draft) -> None:
-    for source in (("broker", "initial_balance"), ("broker", "paper_trading_config", "initial_balance")):
-        _copy(draft, source, ("broker", "cash"))
+    draft.move(("broker", "initial_balance"), ("broker", "cash"))
+    _copy(draft, ("broker", "paper_trading_config", "initial_balance"), ("broker", "cash"))
     _copy(draft, ("broker", "paper_trading_config", "commission_rate"), ("broker", "commission"))
 
 
 def _copy(draft: Draft, source: tuple[str, ...], target: tuple[str, ...]) -> None:
-    """The source stays: documents of the current shape carry both, and they say the same."""
+    """The source stays: it belongs to the simulation that other programs configure with it."""
     value = draft.get(*source)
     if value is None:
         return
