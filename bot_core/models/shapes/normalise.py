@@ -21,6 +21,7 @@ _LARGEST = 10**300
 _STEPS = (
     lift_modules,
     apply_overrides,
+    drop_secrets,
     move_to_sections,
     spell_ids,
     settle_symbol,
@@ -29,7 +30,6 @@ _STEPS = (
     settle_strategy,
     settle_risk,
     settle_notifications,
-    drop_secrets,
 )
 
 
