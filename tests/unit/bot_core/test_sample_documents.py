@@ -8,13 +8,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from bot_core.models.config import parse_config
-from bot_core.models.rule_parameters import RULES, RuleKind
 from bot_core.models.shapes.normalise import bot_documents
 from support.shapes import SAMPLES, sample_bots, samples
 
-SIMPLE_ATR = pytest.mark.xfail(
-    "SimpleATRExitMixin" not in RULES[RuleKind.EXIT], reason="SimpleATRExitMixin is not in the catalogue", strict=True
-)
 HEAD, OLD = "head/config/trading", "history/60c2956/config/trading"
 PARTS = "head/config/contracts/instances"
 OLD_PARTS = "history/a4c863a/config/contracts/instances/strategies"
@@ -146,9 +142,7 @@ def the_document(name: str) -> Any:
     return sample_bots(path)[int(index or 0)]
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=SIMPLE_ATR if b.exit == SIMPLE else ()) for n, b in VALID.items()]
-)
+@pytest.mark.parametrize("name", VALID)
 def test_a_sample_that_was_meant_to_run_is_valid_and_means_what_it_says(name: str) -> None:
     parsed = parse_config(the_document(name))
     config = parsed.valid

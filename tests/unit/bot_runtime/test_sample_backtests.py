@@ -4,16 +4,11 @@ from pathlib import Path
 import pytest
 
 from bot_core.models.config import parse_config
-from bot_core.models.rule_parameters import RULES, RuleKind
 from bot_core.models.shapes.normalise import bot_documents
 from bot_runtime.cli.main import main
 from bot_runtime.feeds.intervals import interval_seconds
 from support.bars import made_up_bars
 from support.shapes import SAMPLES, SHAPES, samples
-
-WAITS_FOR_ITS_RULE = pytest.mark.xfail(
-    "SimpleATRExitMixin" not in RULES[RuleKind.EXIT], reason="SimpleATRExitMixin is not in the catalogue", strict=True
-)
 
 
 def write_bars(path: Path, interval: str) -> Path:
@@ -26,14 +21,7 @@ def write_bars(path: Path, interval: str) -> Path:
 
 def all_samples() -> list[object]:
     """A test for each file, found when the tests are collected; none where there is no folder of samples."""
-    return [
-        pytest.param(path, id=path.relative_to(SAMPLES).as_posix(), marks=WAITS_FOR_ITS_RULE if waits(path) else ())
-        for path in sorted(SAMPLES.rglob("*.json"))
-    ]
-
-
-def waits(path: Path) -> bool:
-    return path.name == "paper_trading_simple_atr.json"
+    return [pytest.param(path, id=path.relative_to(SAMPLES).as_posix()) for path in sorted(SAMPLES.rglob("*.json"))]
 
 
 def test_the_samples_are_there() -> None:
