@@ -14,10 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot_core.models.bot import REQUESTS, BotRow, BotStatus, StoppedBy, desired_state, may_write, stopped_by
 from bot_core.models.config import parse_config
 from bot_core.models.errors import TradingBotError
-from bot_core.schema import bots, users
+from bot_core.schema import bots, messages, users
 from bot_core.store.database import Database
 from bot_core.store.events import record_event
 from bot_core.store.leases import Lease
+from bot_core.store.outbox import error_message
 
 _log = structlog.get_logger(__name__)
 _COLUMNS = (
@@ -187,6 +188,9 @@ class BotStore:
             if may:
                 values["status"] = BotStatus.ERROR
             await connection.execute(update(bots).where(bots.c.id == bot_id).values(values))
+            told = error_message(row, message)
+            if told is not None:
+                await connection.execute(insert(messages).values(told))
             await self._event(connection, bot_id, "error", message, row.status, values.get("status", row.status))
 
     async def _event(

@@ -1,11 +1,11 @@
 """Notifications as rows of the existing queue `msg_messages`. It writes texts; a dispatcher delivers them."""
 
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from bot_core.models.bot import BotRow
 from bot_core.models.config import BotConfig
+from bot_core.store.outbox import build_message
 from bot_runtime.domain.position import Position
 from bot_runtime.domain.trade import Trade
 
@@ -44,22 +44,9 @@ def _message(
     # Bars from a file are a simulation: the old platform tells nobody of those, nor do we.
     if config.data.data_source == "file" or not config.notifications.channels:
         return None
-    now = datetime.now(UTC)
     paper = " (Paper Trading)" if config.broker.trading_mode == "paper" else ""
-    about = {"bot_id": row.id, "bot_name": row.name, "symbol": config.symbol, "timestamp": now.isoformat()}
-    return {
-        "message_type": kind,
-        "priority": "HIGH",
-        "channels": config.notifications.channels,
-        "recipient_id": str(row.user_id),
-        "content": {"title": title, "message": f"[{row.name}] {text}{paper}", "source": "trading_bot"},
-        "metadata": about | {"trading_mode": config.broker.trading_mode} | data,
-        "created_at": now,
-        "scheduled_for": now,
-        "status": "PENDING",
-        "retry_count": 0,
-        "max_retries": 3,
-    }
+    about = {"symbol": config.symbol, "trading_mode": config.broker.trading_mode}
+    return build_message(row, kind, title, f"{text}{paper}", config.notifications.channels, about | data)
 
 
 def _amount(value: Decimal) -> str:

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import delete, func, select, text, update
 
 from bot_core.models.bot import BotRow, BotStatus
-from bot_core.schema import bots, events, trades
+from bot_core.schema import bots, events, messages, trades
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.leases import LeaseStore
@@ -105,11 +105,16 @@ async def test_a_new_row_starts_and_trades_and_a_disabled_one_stops_until_it_is_
 async def test_an_invalid_row_is_refused_with_every_problem_and_others_do_not_notice(database_url: str) -> None:
     async with running(database_url) as seen:
         good = await new_bot(database_url)
-        bad = await new_bot(database_url, strategy=BAD_STRATEGY, symbol=None)
+        told = {"error_notifications": True, "telegram_enabled": True}
+        bad = await new_bot(database_url, strategy=BAD_STRATEGY, symbol=None, notifications=told)
         row = await seen.until_status(bad, "error")
         assert "symbol: is missing" in row.extra_metadata["last_error"]
         assert "RSIOrBBEntryMixin" in row.extra_metadata["last_error"]
         assert row.error_count == 1
+        async with seen.database.read() as connection:
+            queued = (await connection.execute(select(messages).where(messages.c.message_type == "error"))).one()
+            assert "symbol: is missing" in queued.content["message"]
+            assert (queued.channels, queued.metadata["bot_id"]) == (["telegram"], bad)
         await seen.until_status(good, "running")
         await asyncio.sleep(0.7)
         assert (await seen.row(bad)).error_count == 1, "the same error is not counted at every poll"
