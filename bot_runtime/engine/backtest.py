@@ -3,8 +3,8 @@
 Pure: bars in, result out.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -16,24 +16,36 @@ from bot_runtime.domain.money import decimal_of
 from bot_runtime.domain.position import Position
 from bot_runtime.domain.sizing import Sizing
 from bot_runtime.domain.trade import Trade
+from bot_runtime.engine.bar_columns import BarColumns, columns_of
+from bot_runtime.engine.equity import Equity, Holding, equity_of
+from bot_runtime.engine.file_view import FileView
 from bot_runtime.engine.kernel import Closed, Kernel
+from bot_runtime.engine.performance import Summary, summarize
 from bot_runtime.indicators.history import History
-from bot_runtime.indicators.view import View
 from bot_runtime.strategies.base import Strategy
 
 _NO_BOT = 0
 # Distances in bars are counted, not computed from the grid, so any interval will do.
 _ANY_INTERVAL = 1
+# Bars between two reports of progress.
+_STRIDE = 8192
 
 
 @dataclass(frozen=True, slots=True)
 class BacktestResult:
-    """What a run gave; `final_value` is cash plus the open position at the last close."""
+    """What a run gave; `final_value` is cash plus the open position at the last close, `equity` that of each bar."""
 
     trades: tuple[Trade, ...]
     open_position: Position | None
     final_value: Decimal
     cash: Decimal
+    opening_cash: Decimal
+    equity: Equity = field(compare=False, repr=False)
+
+    @property
+    def summary(self) -> Summary:
+        paid = Decimal(0) if self.open_position is None else self.open_position.entry_commission
+        return summarize(self.trades, self.equity, opening_cash=self.opening_cash, open_commission=paid)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -51,32 +63,65 @@ def run_backtest(
     cash: Decimal,
     commission: Decimal,
     slippage_bps: Decimal = Decimal(0),
+    progress: Callable[[int], None] | None = None,
 ) -> BacktestResult:
-    """Run a fresh strategy over bars in ascending order; an order of the last bar is never filled."""
-    account = Account(cash=cash)
-    history = History(_ANY_INTERVAL)
-    history.extend(bars)
-    kernel = Kernel(bot_id=_NO_BOT, strategy=strategy, account=account, position_size=position_size, history=history)
-    venue = PaperVenue(commission, slippage_bps)
-    trades = _run(kernel, venue, bars, View(history, strategy.indicators)) if bars else []
-    value = account.value(decimal_of(bars[-1].close)) if bars else account.cash
-    return BacktestResult(tuple(trades), account.position, value, account.cash)
+    """Run a fresh strategy over bars in ascending order; an order of the last bar is never filled.
+
+    `progress` is called now and then with the number of bars done. Raise ValueError for bars out of order.
+    """
+    columns = columns_of(bars)
+    run = _Run(
+        Kernel(
+            bot_id=_NO_BOT,
+            strategy=strategy,
+            account=Account(cash=cash),
+            position_size=position_size,
+            history=History(_ANY_INTERVAL),  # stays empty: the view holds the file
+        ),
+        PaperVenue(commission, slippage_bps),
+    )
+    if bars:
+        run.drive(columns, progress or _silent)
+    account = run.kernel.account
+    value = account.value(decimal_of(columns.close[-1])) if bars else account.cash
+    equity = equity_of(columns.time, columns.close, run.holdings, strategy.first_bar)
+    return BacktestResult(tuple(run.trades), account.position, value, account.cash, cash, equity)
 
 
-def _run(kernel: Kernel, venue: PaperVenue, bars: Sequence[Bar], view: View) -> list[Trade]:
-    trades: list[Trade] = []
-    for index, bar in enumerate(bars):
-        for fill in venue.match(bar):
-            if kernel.pending is not None:
-                result = kernel.on_fill(kernel.pending, fill)
-                trades += [result.trade] if isinstance(result, Closed) else []
-        if index < kernel.strategy.first_bar:
-            continue
-        view.move_to(index)
-        intent = kernel.decide(bar, view)
-        if intent is not None:
-            venue.submit(intent)
-    return trades
+class _Run:
+    """One pass over a file."""
+
+    def __init__(self, kernel: Kernel, venue: PaperVenue) -> None:
+        self.kernel = kernel
+        self.venue = venue
+        self.trades: list[Trade] = []
+        self.holdings = [Holding.of(0, kernel.account)]
+
+    def drive(self, columns: BarColumns, progress: Callable[[int], None]) -> None:
+        kernel, strategy = self.kernel, self.kernel.strategy
+        view = FileView(columns, strategy.indicators)
+        count = len(columns.time)
+        # Nothing can be pending on bars that are not evaluated.
+        for start in range(strategy.first_bar, count, _STRIDE):
+            for index, bar in enumerate(columns.bars(start, min(start + _STRIDE, count)), start):
+                if kernel.pending is not None:
+                    self._fill(index, bar)
+                view.move_to(index)
+                intent = kernel.decide(bar, view)
+                if intent is not None:
+                    self.venue.submit(intent)
+            progress(min(start + _STRIDE, count))
+
+    def _fill(self, index: int, bar: Bar) -> None:
+        for fill in self.venue.match(bar):
+            if self.kernel.pending is not None:
+                result = self.kernel.on_fill(self.kernel.pending, fill)
+                self.trades += [result.trade] if isinstance(result, Closed) else []
+        self.holdings.append(Holding.of(index, self.kernel.account))
+
+
+def _silent(_done: int) -> None:
+    """Nobody watches."""
 
 
 def _trade_json(trade: Trade) -> dict[str, Any]:
