@@ -1,49 +1,65 @@
-"""`tradingbot backtest`: a config document over a file of bars. Touches no database and no network."""
+"""`tradingbot backtest`: config documents over files of bars. Touches no database and no network."""
 
 import argparse
-import json
+import multiprocessing
+import os
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
+from itertools import count, product
+from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from bot_core.models.config import ParsedConfig, parse_normalised
-from bot_core.models.errors import InvalidBotError, TradingBotError
-from bot_core.models.shapes.normalise import normalise
-from bot_core.models.strategy import StrategyConfig
-from bot_runtime.cli.documents import read_bots
-from bot_runtime.engine.backtest import BacktestResult, run_backtest
-from bot_runtime.feeds.csv_bars import read_csv_bars
-from bot_runtime.feeds.intervals import interval_seconds
-from bot_runtime.strategies.registry import build_sizing, build_strategy
+from bot_core.models.errors import TradingBotError
+from bot_runtime.cli.backtest_report import RUN_HEADS, columns, figure_lines, run_cells
+from bot_runtime.cli.backtest_run import Form, Job, Outcome, run_job
+from bot_runtime.cli.progress import progress_bar
+from bot_runtime.cli.subparsers import Subparsers
+from bot_runtime.cli.validate import json_files
+from bot_runtime.plots.png import require_png
 
-if TYPE_CHECKING:
-    _Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse gives no other name
+_SUFFIXES = (".html", ".png")
 
 
-def add_parser(subparsers: "_Subparsers") -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the `backtest` command."""
-    parser = subparsers.add_parser("backtest", help="run a bot's document over the bars of a CSV file")
-    parser.add_argument("path", type=Path, metavar="PATH", help="JSON config document of a bot")
-    parser.add_argument("--bars", type=Path, required=True, metavar="FILE", help="CSV file of bars")
-    parser.add_argument("--bot", type=int, metavar="N", help="which bot of a file with several, from 0")
-    parser.add_argument("--cash", type=_decimal, help="opening cash; default: the document's broker.cash, or 10000")
+    parser = subparsers.add_parser("backtest", help="run bots' documents over the bars of CSV files")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="JSON document of a bot, or folder of them")
+    parser.add_argument("--bars", nargs="+", type=Path, required=True, metavar="FILE", help="CSV files of bars")
+    parser.add_argument("--cash", type=_decimal, help="opening cash; the document's broker.cash, or 10000")
     parser.add_argument("--commission", type=_decimal, help="fraction; the document's broker.commission, or 0.001")
-    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+    parser.add_argument(
+        "--slippage-bps", type=_slippage, default=Decimal(0), help="basis points lost on each fill; default 0"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON for programs; a list for several runs")
+    parser.add_argument(
+        "--plot", type=_plot, metavar="OUT", help=".html or .png; several runs get a file each, OUT-DOCUMENT-BARS"
+    )
+    parser.add_argument("--jobs", type=_jobs, metavar="N", help="runs at once; default: one per CPU")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Return the exit code: 0 done, 1 failed, with the reasons on standard error."""
+    """Return the exit code: 0 done, 1 if any run failed, with the reasons on standard error."""
+    # What a program gets must follow from what it asked for, not from how many files a folder holds.
+    several = len(args.paths) > 1 or len(args.bars) > 1 or args.paths[0].is_dir()
     try:
-        result, config = _backtest(args)
+        jobs = _jobs_of(args, several=several)
     except TradingBotError as error:
         print(error, file=sys.stderr)
         return 1
-    print(json.dumps(result.to_json(), indent=2) if args.json else _table(result, config))
-    return 0
+    outcomes = _run_all(jobs, args.jobs or os.cpu_count() or 1)
+    for outcome in outcomes:
+        _print_remarks(outcome, name=several)
+    if several:
+        print(_json_list(outcomes) if args.json else _run_table(outcomes))
+    elif outcomes[0].summary is not None:
+        print(outcomes[0].text if args.json else _single(outcomes[0]))
+    return 1 if any(outcome.summary is None for outcome in outcomes) else 0
 
 
 def _decimal(text: str) -> Decimal:
@@ -56,61 +72,132 @@ def _decimal(text: str) -> Decimal:
     return value
 
 
-def _backtest(args: argparse.Namespace) -> tuple[BacktestResult, StrategyConfig]:
-    parsed = _parsed(_document(args.path, args.bot), args.bars)
-    config = parsed.valid
-    if config is None:
-        raise InvalidBotError("\n".join(str(problem) for problem in parsed.problems))
-    bars = read_csv_bars(args.bars, interval_seconds(config.data.interval), config.data.model_dump(exclude_none=True))
-    for notice in (*parsed.notices, *bars.notices):
-        print(f"notice: {notice}", file=sys.stderr)
-    result = run_backtest(
-        build_strategy(config.strategy),
-        bars,
-        position_size=build_sizing(config.strategy),
-        cash=args.cash if args.cash is not None else config.broker.cash,
-        commission=args.commission if args.commission is not None else config.broker.commission,
-    )
-    return result, config.strategy
+def _slippage(text: str) -> Decimal:
+    value = _decimal(text)
+    if value >= 10_000:  # noqa: PLR2004 - all of the price
+        raise argparse.ArgumentTypeError(f"{text!r} is out of range; allowed: below 10000")
+    return value
 
 
-def _document(path: Path, index: int | None) -> Any:
-    bots = read_bots(path)
-    if index is None and len(bots) > 1:
-        raise InvalidBotError(f"{path} holds {len(bots)} bots; allowed: --bot 0 to --bot {len(bots) - 1}")
-    if not 0 <= (index or 0) < len(bots):
-        raise InvalidBotError(f"{path} has no bot {index}; allowed: 0 to {len(bots) - 1}")
-    return bots[index or 0][1]
+def _plot(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() not in _SUFFIXES:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither .html nor .png")
+    return path
 
 
-def _parsed(document: Any, bars: Path) -> ParsedConfig:
-    """Read the document as if it traded these bars on paper, whatever its own market is."""
-    given = normalise(document)
-    if given.document is None:
-        return parse_normalised(given)
-    own = {key: given.document.get(key) for key in ("broker", "data")}
-    rehearsed = {"symbol": "BACKTEST", **given.document}
-    if own["broker"] is None or isinstance(own["broker"], Mapping):
-        rehearsed["broker"] = {"type": "paper", **(own["broker"] or {}), "trading_mode": "paper"}
-    if own["data"] is None or isinstance(own["data"], Mapping):
-        rehearsed["data"] = {**(own["data"] or {}), "data_source": "file", "file_path": str(bars)}
-    return parse_normalised(replace(given, document=rehearsed))
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes; allowed: 1 or more")
+    return int(text)
 
 
-def _table(result: BacktestResult, config: StrategyConfig) -> str:
-    head = f"{'entry':<20} {'price':>14} {'size':>16} {'exit':<20} {'price':>14} {'net P&L':>14}  reason"
-    lines = [f"{config.entry.name} + {config.exit.name}", "", head]
-    lines += [
-        f"{trade.entry_time:%Y-%m-%d %H:%M:%S}  {trade.entry_price:>14.8g} {trade.size:>16.8f} "
-        f"{trade.exit_time:%Y-%m-%d %H:%M:%S}  {trade.exit_price:>14.8g} {trade.net_pnl:>14.8f}  {trade.exit_reason}"
-        for trade in result.trades
+def _jobs_of(args: argparse.Namespace, *, several: bool) -> list[Job]:
+    documents = list(json_files(args.paths))
+    if not documents:
+        raise TradingBotError(f"no *.json file in {', '.join(map(str, args.paths))}")
+    if args.plot is not None and args.plot.suffix.lower() == ".png":
+        require_png()
+    form = _form(as_json=args.json, several=several)
+    jobs = [
+        Job(path, bars, form, args.cash, args.commission, args.slippage_bps, args.plot)
+        for path, bars in product(documents, args.bars)
     ]
-    position = result.open_position
-    if position is not None:
-        lines.append(
-            f"{position.entry_time:%Y-%m-%d %H:%M:%S}  {position.entry_price:>14.8g} {position.quantity:>16.8f} open"
-        )
-    won = sum(trade.net_pnl > 0 for trade in result.trades)
-    net = sum((trade.net_pnl for trade in result.trades), Decimal(0))
-    lines += ["", f"{len(result.trades)} trades, {won} won; net P&L {net:.8f}; final value {result.final_value:.8f}"]
-    return "\n".join(lines)
+    return _with_own_plots(jobs, args.plot) if several and args.plot is not None else jobs
+
+
+def _form(*, as_json: bool, several: bool) -> Form:
+    if several:
+        return Form.JSON_LINE if as_json else Form.NOTHING
+    return Form.JSON if as_json else Form.TRADES
+
+
+def _with_own_plots(jobs: Sequence[Job], plot: Path) -> list[Job]:
+    taken: set[Path] = set()
+    own = []
+    for job in jobs:
+        stem = f"{plot.stem}-{job.path.stem}-{job.bars.stem}"
+        names = (plot.with_name(f"{stem}{'' if number == 1 else f'-{number}'}{plot.suffix}") for number in count(1))
+        name = next(name for name in names if name not in taken)
+        taken.add(name)
+        own.append(replace(job, plot=name))
+    return own
+
+
+def _run_all(jobs: Sequence[Job], processes: int) -> list[Outcome]:
+    if len(jobs) == 1:
+        with progress_bar("bars") as advance:
+            return [run_job(jobs[0], advance)]
+    with progress_bar("runs", len(jobs)) as advance:
+        outcomes: dict[int, Outcome] = {}
+        for place, outcome in _one_by_one(jobs) if processes == 1 else _in_pool(jobs, processes):
+            outcomes[place] = outcome
+            advance(len(outcomes), len(jobs))
+    return [outcomes[place] for place in range(len(jobs))]
+
+
+def _one_by_one(jobs: Sequence[Job]) -> Iterator[tuple[int, Outcome]]:
+    return ((place, run_job(job)) for place, job in enumerate(jobs))
+
+
+def _in_pool(jobs: Sequence[Job], processes: int) -> Iterator[tuple[int, Outcome]]:
+    # Spawned, not forked: numpy and the progress bar have threads.
+    context = multiprocessing.get_context("spawn")
+    workers = min(processes, len(jobs))
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_on_interrupt) as pool:
+        places = {pool.submit(run_job, job): place for place, job in enumerate(jobs)}
+        for future in as_completed(places):
+            yield places[future], _outcome(future, jobs[places[future]])
+
+
+def _end_on_interrupt() -> None:
+    """Ctrl-C reaches the workers too: without a word from each."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _outcome(future: Future[Outcome], job: Job) -> Outcome:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return Outcome(job, error="a worker process was killed, perhaps for want of memory; try --jobs 1")
+
+
+def _print_remarks(outcome: Outcome, *, name: bool) -> None:
+    where = f"{outcome.job.path} on {outcome.job.bars}: " if name else ""
+    for notice in outcome.notices:
+        print(f"notice: {where}{notice}", file=sys.stderr)
+    if outcome.summary is None:
+        print(f"{where}{outcome.error}", file=sys.stderr)
+
+
+def _single(outcome: Outcome) -> str:
+    assert outcome.summary is not None  # noqa: S101 - the caller looked
+    return f"{outcome.title}\n\n{outcome.text}\n\n{figure_lines(outcome.summary)}"
+
+
+def _run_table(outcomes: Sequence[Outcome]) -> str:
+    documents = _short([outcome.job.path for outcome in outcomes])
+    bars = _short([outcome.job.bars for outcome in outcomes])
+    rows = [RUN_HEADS] + [
+        run_cells(documents[outcome.job.path], bars[outcome.job.bars], outcome.summary) for outcome in outcomes
+    ]
+    return columns(rows, left=2)
+
+
+def _short(paths: Sequence[Path]) -> dict[Path, str]:
+    """File names without ending where these tell the files apart."""
+    distinct = dict.fromkeys(paths)
+    stems = {path.stem for path in distinct}
+    return {path: path.stem if len(stems) == len(distinct) else str(path) for path in distinct}
+
+
+def _json_list(outcomes: Sequence[Outcome]) -> str:
+    return "[\n" + ",\n".join(_json_element(outcome) for outcome in outcomes) + "\n]"
+
+
+def _json_element(outcome: Outcome) -> str:
+    head = {"path": str(outcome.job.path), "bars": str(outcome.job.bars)}
+    if outcome.summary is None:
+        return dumps({**head, "error": outcome.error})
+    # The rest was written as text by the process that ran it.
+    return f"{dumps(head)[:-1]}, {outcome.text[1:]}"

@@ -1,0 +1,156 @@
+"""One run of `tradingbot backtest`, from file names to an outcome. Runs in this process or in one of a pool."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from bot_core.models.errors import InvalidBotError, TradingBotError
+from bot_core.models.strategy import parse_strategy
+from bot_runtime.cli.backtest_report import figures, trade_table
+from bot_runtime.cli.progress import Advance
+from bot_runtime.cli.validate import read_document
+from bot_runtime.engine.backtest import BacktestResult, run_backtest
+from bot_runtime.engine.performance import Summary
+from bot_runtime.feeds.csv_bars import CsvBars, read_csv_bars
+from bot_runtime.feeds.intervals import interval_seconds
+from bot_runtime.plots.chart import Chart
+from bot_runtime.plots.html import render_html
+from bot_runtime.plots.png import render_png
+from bot_runtime.strategies.registry import build_sizing, build_strategy
+
+_DEFAULT_CASH = Decimal(10_000)
+_DEFAULT_COMMISSION = Decimal("0.001")
+
+
+class Form(StrEnum):
+    """What a run is asked to tell besides its summary."""
+
+    TRADES = "trades"
+    JSON = "json"
+    JSON_LINE = "json line"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to run; None leaves the value to the document."""
+
+    path: Path
+    bars: Path
+    form: Form
+    cash: Decimal | None = None
+    commission: Decimal | None = None
+    slippage_bps: Decimal = Decimal(0)
+    plot: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Small, since it may come from another process: the text is made there. Either `summary` or `error` is there."""
+
+    job: Job
+    title: str = ""
+    notices: tuple[str, ...] = ()
+    summary: Summary | None = None
+    text: str = ""
+    error: str = ""
+
+
+def run_job(job: Job, progress: Advance | None = None) -> Outcome:
+    """Run, plot and describe. Whatever goes wrong is in the outcome: it must not touch the other runs."""
+    try:
+        return _run(job, progress)
+    except TradingBotError as error:
+        return Outcome(job, error=str(error))
+    except OSError as error:
+        return Outcome(job, error=f"{error.filename or job.path}: {error.strerror or error}")
+    except Exception as error:  # noqa: BLE001 - a rule may be anybody's code
+        return Outcome(job, error=f"the run broke off: {type(error).__name__}: {error}")
+
+
+def _run(job: Job, progress: Advance | None) -> Outcome:
+    document = _object(job.path)
+    config, problems, notices = parse_strategy(document.get("strategy"))
+    if config is None:
+        raise InvalidBotError("\n".join(str(problem) for problem in problems))
+    data, broker = _section(document, "data"), _section(document, "broker")
+    names = tuple((name, str(value)) for name, value in data.items() if name.endswith("_col"))
+    bars = _read_bars(job.bars, interval_seconds(data.get("interval", "1h")), names)
+    result = run_backtest(
+        build_strategy(config),
+        bars,
+        position_size=build_sizing(config),
+        cash=job.cash if job.cash is not None else _amount(broker, "cash", _DEFAULT_CASH),
+        commission=job.commission if job.commission is not None else _amount(broker, "commission", _DEFAULT_COMMISSION),
+        slippage_bps=job.slippage_bps,
+        progress=None if progress is None else lambda done: progress(done, len(bars)),
+    )
+    title = f"{config.entry.name} + {config.exit.name}"
+    summary = result.summary
+    if job.plot is not None:
+        _write_plot(job, job.plot, title, result, summary)
+    return Outcome(
+        job,
+        title,
+        tuple(str(notice) for notice in (*notices, *bars.notices)),
+        summary,
+        _text(job, result, summary),
+    )
+
+
+@lru_cache(maxsize=4)
+def _read_bars(path: Path, seconds: int, names: tuple[tuple[str, str], ...]) -> CsvBars:
+    """Many documents over the same bars read them once a process."""
+    return read_csv_bars(path, seconds, dict(names))
+
+
+def _object(path: Path) -> Mapping[str, Any]:
+    document = read_document(path)
+    if not isinstance(document, Mapping):
+        raise InvalidBotError(f"{path} holds no JSON object")
+    return document
+
+
+def _section(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    section = document.get(key)
+    return section if isinstance(section, Mapping) else {}
+
+
+def _amount(broker: Mapping[str, Any], key: str, default: Decimal) -> Decimal:
+    value = broker.get(key)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        raise InvalidBotError(f"broker.{key}: {value!r} is no amount; allowed: a number, 0 or more")
+    return Decimal(str(value))
+
+
+def _write_plot(job: Job, plot: Path, title: str, result: BacktestResult, summary: Summary) -> None:
+    chart = Chart(
+        title=f"{title} · {job.path.stem} on {job.bars.stem}",
+        figures=figures(summary),
+        opening_cash=float(result.opening_cash),
+        equity=result.equity,
+        trades=result.trades,
+        open_position=result.open_position,
+    )
+    if plot.suffix.lower() == ".png":
+        plot.write_bytes(render_png(chart))
+    else:
+        plot.write_text(render_html(chart), encoding="utf-8")
+
+
+def _text(job: Job, result: BacktestResult, summary: Summary) -> str:
+    match job.form:
+        case Form.JSON | Form.JSON_LINE:
+            indent = 2 if job.form is Form.JSON else None
+            return json.dumps({**result.to_json(), "summary": summary.to_json()}, allow_nan=False, indent=indent)
+        case Form.TRADES:
+            return trade_table(result)
+        case Form.NOTHING:
+            return ""

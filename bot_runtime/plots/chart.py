@@ -1,0 +1,40 @@
+"""What a picture of a run shows, and thinning it to what a screen can show. Must not draw."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from bot_runtime.domain.position import Position
+from bot_runtime.domain.trade import Trade
+from bot_runtime.engine.equity import Equity
+from bot_runtime.indicators.base import Floats, Integers
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """`figures` are pairs of a name and a value, ready to be read."""
+
+    title: str
+    figures: tuple[tuple[str, str], ...]
+    opening_cash: float
+    equity: Equity
+    trades: tuple[Trade, ...]
+    open_position: Position | None
+
+
+class Series(NamedTuple):
+    """One element a bucket of bars: the time of its first bar, the lowest and the highest of its values."""
+
+    time: Integers
+    low: Floats
+    high: Floats
+
+
+def thinned(time: Integers, values: Floats, buckets: int) -> Series:
+    """Keep at most so many buckets of equally many bars; every extreme survives. Values alone where they are few."""
+    if len(time) <= buckets:
+        return Series(time, values, values)
+    size = -(-len(time) // buckets)
+    starts = np.arange(0, len(time), size)
+    return Series(time[starts], np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts))
