@@ -9,7 +9,9 @@ from bot_runtime.engine.backtest import BacktestResult
 from bot_runtime.engine.performance import Drawdown, Summary, trade_return
 
 _UNDEFINED = "-"
+_LONGEST_REASON = 24
 _HOURS_A_DAY, _MINUTES_AN_HOUR = 24, 60
+_MANY_DAYS = 10
 
 
 def trade_table(result: BacktestResult) -> str:
@@ -27,32 +29,30 @@ def trade_table(result: BacktestResult) -> str:
     return "\n".join(lines)
 
 
-def figures(summary: Summary) -> tuple[tuple[str, str], ...]:
-    """Pairs of a name and a value; "-" where a figure is not defined."""
+def figures(summary: Summary) -> tuple[tuple[str, str, str], ...]:
+    """Name, value and a remark of each figure; "-" where one is not defined."""
     return (
-        ("bars", _bars(summary)),
-        ("trades", f"{summary.trades:,}; {summary.wins:,} won, {summary.losses:,} lost"),
-        ("win rate", percent(summary.win_rate_percent)),
-        ("net P&L", f"{_money(summary.net_pnl)} of closed trades"),
-        ("final value", f"{summary.final_value:,.8g} from {summary.opening_cash:,.8g}"),
-        ("total return", percent(summary.total_return_percent, sign=True)),
-        ("buy and hold", percent(summary.buy_and_hold_percent, sign=True)),
-        ("CAGR", _cagr(summary)),
-        ("max drawdown", _drawdown(summary.max_drawdown)),
-        ("Sharpe ratio", f"{number(summary.sharpe_daily_365)} (daily, x √365)"),
-        ("profit factor", _profit_factor(summary)),
-        ("exposure", percent(summary.exposure_percent)),
-        ("commission", _money(summary.commission)),
-        ("average holding", _UNDEFINED if summary.average_holding is None else duration(summary.average_holding)),
-        ("best trade", _trade(summary.best)),
-        ("worst trade", _trade(summary.worst)),
+        ("total return", percent(summary.total_return_percent, sign=True), ""),
+        ("buy and hold", percent(summary.buy_and_hold_percent, sign=True), ""),
+        ("CAGR", percent(summary.cagr_percent, sign=True), "less than a year" if summary.cagr_percent is None else ""),
+        ("max drawdown", *_drawdown(summary.max_drawdown)),
+        ("Sharpe ratio", number(summary.sharpe_daily_365), "daily returns, x √365"),
+        ("trades", f"{summary.trades:,}", f"{summary.wins:,} won, {summary.losses:,} lost"),
+        ("win rate", percent(summary.win_rate_percent), ""),
+        ("profit factor", _profit_factor(summary), ""),
+        ("best trade", *_trade(summary.best)),
+        ("worst trade", *_trade(summary.worst)),
+        ("average holding", _UNDEFINED if summary.average_holding is None else duration(summary.average_holding), ""),
+        ("exposure", percent(summary.exposure_percent), "of the bars"),
+        ("net P&L", _money(summary.net_pnl), "of closed trades"),
+        ("commission", _money(summary.commission), ""),
+        ("final value", f"{summary.final_value:,.8g}", f"from {summary.opening_cash:,.8g}"),
+        ("bars", f"{summary.bars:,}", _period(summary)),
     )
 
 
 def figure_lines(summary: Summary) -> str:
-    pairs = figures(summary)
-    width = max(len(name) for name, _ in pairs)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in pairs)
+    return "\n".join(f"{name:<16} {value:>14}  {remark}".rstrip() for name, value, remark in figures(summary))
 
 
 RUN_HEADS = (
@@ -112,32 +112,28 @@ def number(value: float | None) -> str:
 
 
 def duration(span: timedelta) -> str:
-    """The two largest units: 3 d 4 h, 4 h 5 min, 5 min."""
+    """The two largest units, as far as they matter: 45 d, 3 d 4 h, 4 h 5 min, 5 min."""
     minutes = round(span.total_seconds() / _MINUTES_AN_HOUR)
     hours, minutes = divmod(minutes, _MINUTES_AN_HOUR)
     days, hours = divmod(hours, _HOURS_A_DAY)
+    if days >= _MANY_DAYS:
+        return f"{days:,} d"
     if days:
         return f"{days} d {hours} h"
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-def _bars(summary: Summary) -> str:
+def _period(summary: Summary) -> str:
     if summary.first_time is None or summary.last_time is None:
-        return "0"
-    return f"{summary.bars:,}; {summary.first_time:%Y-%m-%d %H:%M} to {summary.last_time:%Y-%m-%d %H:%M}"
+        return ""
+    return f"{summary.first_time:%Y-%m-%d} to {summary.last_time:%Y-%m-%d}"
 
 
-def _cagr(summary: Summary) -> str:
-    if summary.cagr_percent is None:
-        return f"{_UNDEFINED} (less than a year)" if summary.bars else _UNDEFINED
-    return percent(summary.cagr_percent, sign=True)
-
-
-def _drawdown(drawdown: Drawdown | None) -> str:
+def _drawdown(drawdown: Drawdown | None) -> tuple[str, str]:
     if drawdown is None:
-        return percent(0.0)
+        return percent(0.0), ""
     end = "recovered in" if drawdown.recovered else "not recovered for"
-    return f"{percent(drawdown.percent)}, {end} {duration(drawdown.duration)}"
+    return percent(drawdown.percent), f"{end} {duration(drawdown.duration)}"
 
 
 def _profit_factor(summary: Summary) -> str:
@@ -150,7 +146,8 @@ def _money(amount: Decimal) -> str:
     return f"{amount:,.8g}"
 
 
-def _trade(trade: Trade | None) -> str:
+def _trade(trade: Trade | None) -> tuple[str, str]:
     if trade is None:
-        return _UNDEFINED
-    return f"{percent(trade_return(trade), sign=True)} ({trade.exit_reason}, {trade.exit_time:%Y-%m-%d %H:%M})"
+        return _UNDEFINED, ""
+    # Some reasons carry numbers after a colon.
+    return percent(trade_return(trade), sign=True), trade.exit_reason.partition(":")[0][:_LONGEST_REASON]

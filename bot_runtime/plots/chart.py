@@ -13,10 +13,10 @@ from bot_runtime.indicators.base import Floats, Integers
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """`figures` are pairs of a name and a value, ready to be read."""
+    """`figures` are a name, a value and a remark each, ready to be read."""
 
     title: str
-    figures: tuple[tuple[str, str], ...]
+    figures: tuple[tuple[str, str, str], ...]
     opening_cash: float
     equity: Equity
     trades: tuple[Trade, ...]

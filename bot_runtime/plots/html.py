@@ -28,9 +28,7 @@ def render_html(chart: Chart) -> str:
     page = (here / "chart.html").read_text(encoding="utf-8")
     parts = {
         "title": html.escape(chart.title),
-        "figures": "".join(
-            f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd></div>" for name, value in chart.figures
-        ),
+        "figures": "".join(_figure(*map(html.escape, figure)) for figure in chart.figures),
         "style": (here / "chart.css").read_text(encoding="utf-8"),
         "script": (here / "chart.js").read_text(encoding="utf-8"),
         # The last one, so that nothing in it is taken for a place to fill in; "<" could end the script element.
@@ -39,6 +37,10 @@ def render_html(chart: Chart) -> str:
     for name, text in parts.items():
         page = page.replace(f"[[{name}]]", text)
     return page
+
+
+def _figure(name: str, value: str, remark: str) -> str:
+    return f"<div><dt>{name}</dt><dd>{value} <small>{remark}</small></dd></div>"
 
 
 def _data(chart: Chart) -> dict[str, Any]:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _BUCKETS = 1400
 _INCHES = (16.0, 9.0)
 _DPI = 100
-_FIGURES_A_LINE = 5
+_LEFT, _COLUMN_WIDTH, _NAME_WIDTH, _LINE_HEIGHT = 0.03, 0.24, 0.075, 0.025
+_COLUMNS = 4
 _FEW_TRADES = 60
 _PRICE, _ENTRY, _WON, _LOST, _EQUITY, _SOFT = "#47536a", "#0067b8", "#007f5b", "#c84a00", "#6a3fb5", "#667085"
 
@@ -51,11 +52,16 @@ def render_png(chart: Chart) -> bytes:
 
 
 def _head(figure: "Figure", chart: Chart) -> None:
-    parts = [f"{name}: {value}" for name, value in chart.figures]
-    lines = ["    ".join(parts[at : at + _FIGURES_A_LINE]) for at in range(0, len(parts), _FIGURES_A_LINE)]
-    figure.text(0.03, 0.985, _literal(chart.title), fontsize=14, fontweight="bold", va="top")
-    figure.text(0.03, 0.95, _literal("\n".join(lines)), fontsize=10, color=_SOFT, va="top", linespacing=1.5)
-    figure.subplots_adjust(left=0.03, right=0.93, top=0.925 - 0.025 * len(lines), bottom=0.05, hspace=0.09)
+    figure.text(_LEFT, 0.98, _literal(chart.title), fontsize=14, fontweight="bold", va="top")
+    rows = -(-len(chart.figures) // _COLUMNS)
+    for place, (name, value, remark) in enumerate(chart.figures):
+        column, row = divmod(place, rows)
+        left, top = _LEFT + column * _COLUMN_WIDTH, 0.937 - row * _LINE_HEIGHT
+        figure.text(left, top, _literal(name), fontsize=10, color=_SOFT, va="top")
+        text = _literal(f"{value}  ({remark})" if remark else value)
+        figure.text(left + _NAME_WIDTH, top, text, fontsize=10, va="top")
+    top = 0.9 - _LINE_HEIGHT * rows
+    figure.subplots_adjust(left=_LEFT, right=0.93, top=top, bottom=0.05, hspace=0.13)
 
 
 def _literal(text: str) -> str:
@@ -78,7 +84,7 @@ def _draw_price(axes: "Axes", chart: Chart) -> None:
         exits = [(one.exit_time, one.exit_price) for one in chart.trades if (one.net_pnl >= 0) is won]
         _marks(axes, exits, "v", color, name, size)
     if entries:
-        axes.legend(loc="upper left", ncols=3, fontsize=9, frameon=True, framealpha=0.85, edgecolor="none")
+        _legend(axes)
 
 
 def _marks(axes: "Axes", fills: list[tuple[datetime, Any]], marker: str, color: str, name: str, size: float) -> None:
@@ -99,24 +105,26 @@ def _draw_equity(axes: "Axes", chart: Chart) -> None:
                       label="below its peak")  # fmt: skip
     axes.plot(*_line(equity.time, equity.value), color=_EQUITY, linewidth=1.1)
     axes.axhline(chart.opening_cash, color=_SOFT, linewidth=0.7, linestyle="--", label="opening cash")
-    axes.legend(loc="upper left", ncols=2, fontsize=9, frameon=True, framealpha=0.85, edgecolor="none")
+    _legend(axes)
+
+
+def _legend(axes: "Axes") -> None:
+    """Above the axes: inside, it would hide what happened there."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0.04, 0.985), ncols=3, fontsize=9, frameon=False, borderpad=0)
 
 
 def _dress(axes: "Axes", name: str, chart: Chart) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter  # noqa: PLC0415
-    from matplotlib.ticker import ScalarFormatter  # noqa: PLC0415
 
     locator = AutoDateLocator(maxticks=14)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))  # type: ignore[no-untyped-call]
-    plain = ScalarFormatter(useOffset=False)
-    plain.set_scientific(False)
-    axes.yaxis.set_major_formatter(plain)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     axes.yaxis.tick_right()
     axes.set_title(name, loc="left", fontsize=10, color=_SOFT, pad=3)
     axes.grid(color="#e7eaf0", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.margins(y=0.08)
+    axes.yaxis.set_major_formatter(_number_format(axes.get_yticks()))
     first, last = _clock(chart.equity.time[[0, -1]])
     if first < last:
         axes.set_xlim(first, last)
@@ -124,6 +132,13 @@ def _dress(axes: "Axes", name: str, chart: Chart) -> None:
         axes.spines[side].set_visible(False)
     axes.spines[["bottom", "right"]].set_color("#d5dae3")
     axes.tick_params(colors=_SOFT, labelsize=9, length=3)
+
+
+def _number_format(ticks: Floats) -> str:
+    """As many decimals as tell neighbouring ticks apart, also at prices of 1e-5."""
+    step = float(ticks[1] - ticks[0]) if len(ticks) > 1 else 1.0
+    places = next((places for places in range(14) if abs(step - round(step, places)) < step * 1e-6), 14)
+    return f"{{x:,.{places}f}}"
 
 
 def _line(time: Integers, values: Floats) -> tuple[Any, Floats]:

@@ -29,12 +29,14 @@ def test_json_output_has_the_documented_keys(files, capsys):
     document, bars = files
     assert run(document, "--bars", bars, "--json") == 0
     result = json.loads(capsys.readouterr().out)
-    assert set(result) == {"trades", "open_position", "final_value"}
+    assert set(result) == {"trades", "open_position", "final_value", "summary"}
     assert set(result["trades"][0]) >= {
         "entry_time", "entry_price", "size", "direction", "exit_time", "exit_price", "exit_reason", "gross_pnl",
         "net_pnl", "commission",
     }  # fmt: skip
     assert result["trades"][0]["commission"] == 0
+    assert result["summary"]["trades"] == len(result["trades"])
+    assert result["summary"]["final_value"] == pytest.approx(result["final_value"])
     assert 300 < result["final_value"] < 700
 
 
