@@ -54,7 +54,7 @@
   const valueTicks = (low, high, room) => {
     const raw = (high - low) / Math.max(1, room), power = 10 ** Math.floor(Math.log10(raw));
     const unit = [1, 2, 2.5, 5, 10].find((n) => n * power >= raw * 0.999) * power, d = decimalsOf(unit), ticks = [];
-    for (let n = Math.ceil(low / unit); n * unit <= high; n++) ticks.push([n * unit, fixed(n * unit, d)]);
+    for (let n = Math.ceil(low / unit); n * unit <= high; n++) ticks.push([n * unit, fixed(n * unit || 0, d)]);
     return ticks;
   };
 
@@ -115,8 +115,9 @@
       const half = ctx.measureText(text).width / 2;
       if (x(t) >= half && x(t) <= plot - half + 8) ctx.fillText(text, x(t), height - foot / 2);
     }
-    marks = drawTrades(seen, panels[0], x, plot, color);
-    byId("range").textContent = count ? `${stamp(Math.max(view.from, time[0]))} to ${stamp(Math.min(view.to, data.end))} · ${seen.length} of ${trades.length} trades` : "no bars";
+    const room = Math.floor(plot / 8), drawn = seen.length > 2 * room ? extreme(room) : seen;
+    marks = drawTrades(drawn, panels[0], x, plot, color);
+    byId("range").textContent = count ? `${stamp(Math.max(view.from, time[0]))} to ${stamp(Math.min(view.to, data.end))} · ${fixed(seen.length, 0)} of ${fixed(trades.length, 0)} trades${drawn.length < seen.length ? `, marked: the ${room} best and worst` : ""}` : "no bars";
     drawPointer(color);
   };
 
@@ -148,6 +149,12 @@
     ctx.fillStyle = fill; ctx.fill();
   };
 
+  // More marks than there is room for would hide the price: the best and the worst stay, zooming in brings the others.
+  const ranked = [...trades].sort((one, other) => one.pct - other.pct);
+  const extreme = (half) => {
+    const inView = ranked.filter((t) => t.t1 >= view.from && t.t0 <= view.to);
+    return inView.slice(0, half).concat(inView.slice(-half));
+  };
   const drawTrades = (seen, panel, x, plot, color) => {
     const size = Math.max(2.5, Math.min(6, plot / Math.max(1, seen.length) / 2.5)), found = [];
     ctx.save(); ctx.beginPath(); ctx.rect(0, panel.top - 8, plot, panel.height + 16); ctx.clip();
@@ -160,11 +167,9 @@
       ctx.fill();
       found.push({ x: at, y: y + sign * (2 + size), trade, up });
     };
-    if (seen.length <= plot / 4) {
-      ctx.lineWidth = 1.2; ctx.setLineDash([3, 3]);
-      for (const t of seen) { ctx.strokeStyle = color(t.net >= 0 ? "won" : "lost"); ctx.beginPath(); ctx.moveTo(x(t.t0), panel.y(t.p0)); ctx.lineTo(x(t.t1), panel.y(t.p1)); ctx.stroke(); }
-      ctx.setLineDash([]);
-    }
+    ctx.lineWidth = 1.2; ctx.setLineDash([3, 3]);
+    for (const t of seen) { ctx.strokeStyle = color(t.net >= 0 ? "won" : "lost"); ctx.beginPath(); ctx.moveTo(x(t.t0), panel.y(t.p0)); ctx.lineTo(x(t.t1), panel.y(t.p1)); ctx.stroke(); }
+    ctx.setLineDash([]);
     for (const t of seen) { mark(t.t0, t.p0, true, "entry", t); mark(t.t1, t.p1, false, t.net >= 0 ? "won" : "lost", t); }
     if (data.open) mark(data.open.time, data.open.price, true, "entry", null);
     ctx.restore();

@@ -1,5 +1,6 @@
 """What a picture of a run shows, and thinning it to what a screen can show. Must not draw."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ import numpy as np
 from bot_runtime.domain.position import Position
 from bot_runtime.domain.trade import Trade
 from bot_runtime.engine.equity import Equity
+from bot_runtime.engine.performance import trade_return
 from bot_runtime.indicators.base import Floats, Integers
 
 
@@ -29,6 +31,15 @@ class Series(NamedTuple):
     time: Integers
     low: Floats
     high: Floats
+
+
+def marked(trades: Sequence[Trade], most: int) -> Sequence[Trade]:
+    """At most so many trades, as many of the best as of the worst, in the order in which they were given."""
+    if len(trades) <= most:
+        return trades
+    order = np.argsort([trade_return(trade) for trade in trades], kind="stable")
+    half = most // 2
+    return [trades[place] for place in np.sort(np.concatenate((order[:half], order[len(order) - half :])))]
 
 
 def thinned(time: Integers, values: Floats, buckets: int) -> Series:

@@ -18,7 +18,7 @@ from bot_runtime.domain.trade import Trade
 from bot_runtime.engine.performance import trade_return
 from bot_runtime.plots.chart import Chart, thinned
 
-# Ten times what the widest screen shows, so that there is something to zoom into; the file stays below some 2 MB.
+# Ten times what the widest screen shows, so that there is something to zoom into; some 1.5 MB of the file.
 _BUCKETS = 20_000
 
 

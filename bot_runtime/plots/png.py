@@ -9,7 +9,7 @@ import numpy as np
 
 from bot_core.models.errors import TradingBotError
 from bot_runtime.indicators.base import Floats, Integers
-from bot_runtime.plots.chart import Chart, thinned
+from bot_runtime.plots.chart import Chart, marked, thinned
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +22,7 @@ _DPI = 100
 _LEFT, _COLUMN_WIDTH, _NAME_WIDTH, _LINE_HEIGHT = 0.03, 0.24, 0.075, 0.025
 _COLUMNS = 4
 _FEW_TRADES = 60
+_MOST_TRADES = 300
 _PRICE, _ENTRY, _WON, _LOST, _EQUITY, _SOFT = "#47536a", "#0067b8", "#007f5b", "#c84a00", "#6a3fb5", "#667085"
 
 
@@ -71,20 +72,24 @@ def _literal(text: str) -> str:
 
 def _draw_price(axes: "Axes", chart: Chart) -> None:
     axes.plot(*_line(chart.equity.time, chart.equity.close), color=_PRICE, linewidth=0.9, zorder=1)
-    size = 55 if len(chart.trades) <= _FEW_TRADES else 55 * _FEW_TRADES / len(chart.trades) + 9
-    for trade in chart.trades:
+    trades = marked(chart.trades, _MOST_TRADES)
+    size = 55 if len(trades) <= _FEW_TRADES else 24
+    for trade in trades:
         color = _WON if trade.net_pnl >= 0 else _LOST
         times, prices = _times(trade.entry_time, trade.exit_time), (float(trade.entry_price), float(trade.exit_price))
         axes.plot(times, prices, color=color, linewidth=0.9, linestyle=":", zorder=2)
-    entries = [(trade.entry_time, trade.entry_price) for trade in chart.trades]
+    entries = [(trade.entry_time, trade.entry_price) for trade in trades]
     if chart.open_position is not None:
         entries.append((chart.open_position.entry_time, chart.open_position.entry_price))
     _marks(axes, entries, "^", _ENTRY, "entry", size)
     for won, color, name in ((True, _WON, "exit with profit"), (False, _LOST, "exit with loss")):
-        exits = [(one.exit_time, one.exit_price) for one in chart.trades if (one.net_pnl >= 0) is won]
+        exits = [(one.exit_time, one.exit_price) for one in trades if (one.net_pnl >= 0) is won]
         _marks(axes, exits, "v", color, name, size)
     if entries:
         _legend(axes)
+    if len(trades) < len(chart.trades):
+        text = f"marked: of {len(chart.trades):,} trades the {len(trades) // 2} best and the {len(trades) // 2} worst"
+        axes.set_title(text, loc="right", fontsize=9, color=_SOFT, pad=3)
 
 
 def _marks(axes: "Axes", fills: list[tuple[datetime, Any]], marker: str, color: str, name: str, size: float) -> None:

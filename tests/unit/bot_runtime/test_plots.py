@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bot_runtime.engine.backtest import run_backtest
-from bot_runtime.plots.chart import Chart, thinned
+from bot_runtime.engine.performance import trade_return
+from bot_runtime.plots.chart import Chart, marked, thinned
 from bot_runtime.plots.html import render_html
 from bot_runtime.plots.png import render_png
 from bot_runtime.strategies.registry import build_sizing, build_strategy
@@ -51,6 +52,15 @@ def test_thinning_keeps_extremes_and_little_data_as_it_is():
     whole = thinned(np.arange(10_007, dtype=np.int64), values, 10_007)
     assert whole.low is values
     assert whole.high is values
+
+
+def test_of_many_trades_the_best_and_the_worst_are_marked():
+    trades = a_chart(2000).trades
+    some = marked(trades, 6)
+    assert list(some) == [trade for trade in trades if trade in some]
+    ranked = sorted(trades, key=trade_return)
+    assert sorted(some, key=trade_return) == ranked[:3] + ranked[-3:]
+    assert marked(trades, len(trades)) is trades
 
 
 def test_the_page_holds_the_bars_and_the_trades_exactly():
