@@ -241,7 +241,7 @@
     root.dataset.theme = dark ? "light" : "dark"; schedule();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", schedule);
-  new ResizeObserver(schedule).observe(byId("stage"));
+  new ResizeObserver(draw).observe(byId("stage"));  // at once: a frame later the old picture would be seen stretched
 
   // --- the list of trades; a click shows the trade ---
   const MOST = 1000, list = byId("list"), shown = trades.slice(-MOST);
