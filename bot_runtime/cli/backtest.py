@@ -17,9 +17,9 @@ from pathlib import Path
 from bot_core.models.errors import TradingBotError
 from bot_runtime.cli.backtest_report import RUN_HEADS, columns, figure_lines, run_cells
 from bot_runtime.cli.backtest_run import Form, Job, Outcome, run_job
+from bot_runtime.cli.documents import json_files, read_bots
 from bot_runtime.cli.progress import progress_bar
 from bot_runtime.cli.subparsers import Subparsers
-from bot_runtime.cli.validate import json_files
 from bot_runtime.plots.png import require_png
 
 _SUFFIXES = (".html", ".png")
@@ -30,6 +30,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("backtest", help="run bots' documents over the bars of CSV files")
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="JSON document of a bot, or folder of them")
     parser.add_argument("--bars", nargs="+", type=Path, required=True, metavar="FILE", help="CSV files of bars")
+    parser.add_argument("--bot", type=int, metavar="N", help="only this bot of files with several, from 0")
     parser.add_argument("--cash", type=_decimal, help="opening cash; the document's broker.cash, or 10000")
     parser.add_argument("--commission", type=_decimal, help="fraction; the document's broker.commission, or 0.001")
     parser.add_argument(
@@ -93,17 +94,30 @@ def _jobs(text: str) -> int:
 
 
 def _jobs_of(args: argparse.Namespace, *, several: bool) -> list[Job]:
-    documents = list(json_files(args.paths))
+    documents = [(path, bot) for path in json_files(args.paths) for bot in _bots_of(path, args.bot, several=several)]
     if not documents:
         raise TradingBotError(f"no *.json file in {', '.join(map(str, args.paths))}")
     if args.plot is not None and args.plot.suffix.lower() == ".png":
         require_png()
     form = _form(as_json=args.json, several=several)
     jobs = [
-        Job(path, bars, form, args.cash, args.commission, args.slippage_bps, args.plot)
-        for path, bars in product(documents, args.bars)
+        Job(path, bars, form, bot, args.cash, args.commission, args.slippage_bps, args.plot)
+        for (path, bot), bars in product(documents, args.bars)
     ]
     return _with_own_plots(jobs, args.plot) if several and args.plot is not None else jobs
+
+
+def _bots_of(path: Path, wanted: int | None, *, several: bool) -> list[int]:
+    """Which bots of a file to run: the one asked for, or all. What can't be read fails in its own run."""
+    if wanted is not None:
+        return [wanted]
+    try:
+        count_of_bots = len(read_bots(path))
+    except TradingBotError:
+        return [0]
+    if count_of_bots > 1 and not several:
+        raise TradingBotError(f"{path} holds {count_of_bots} bots; allowed: --bot 0 to --bot {count_of_bots - 1}")
+    return list(range(count_of_bots))
 
 
 def _form(*, as_json: bool, several: bool) -> Form:

@@ -2,18 +2,19 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from bot_core.models.config import ParsedConfig, parse_normalised
 from bot_core.models.errors import InvalidBotError, TradingBotError
-from bot_core.models.strategy import parse_strategy
+from bot_core.models.shapes.normalise import normalise
 from bot_runtime.cli.backtest_report import figures, trade_table
+from bot_runtime.cli.documents import read_bots
 from bot_runtime.cli.progress import Advance
-from bot_runtime.cli.validate import read_document
 from bot_runtime.engine.backtest import BacktestResult, run_backtest
 from bot_runtime.engine.performance import Summary
 from bot_runtime.feeds.csv_bars import CsvBars, read_csv_bars
@@ -22,9 +23,6 @@ from bot_runtime.plots.chart import Chart
 from bot_runtime.plots.html import render_html
 from bot_runtime.plots.png import render_png
 from bot_runtime.strategies.registry import build_sizing, build_strategy
-
-_DEFAULT_CASH = Decimal(10_000)
-_DEFAULT_COMMISSION = Decimal("0.001")
 
 
 class Form(StrEnum):
@@ -43,6 +41,7 @@ class Job:
     path: Path
     bars: Path
     form: Form
+    bot: int = 0
     cash: Decimal | None = None
     commission: Decimal | None = None
     slippage_bps: Decimal = Decimal(0)
@@ -74,30 +73,30 @@ def run_job(job: Job, progress: Advance | None = None) -> Outcome:
 
 
 def _run(job: Job, progress: Advance | None) -> Outcome:
-    document = _object(job.path)
-    config, problems, notices = parse_strategy(document.get("strategy"))
+    parsed = _rehearsed(_document(job.path, job.bot), job.bars)
+    config = parsed.valid
     if config is None:
-        raise InvalidBotError("\n".join(str(problem) for problem in problems))
-    data, broker = _section(document, "data"), _section(document, "broker")
+        raise InvalidBotError("\n".join(str(problem) for problem in parsed.problems))
+    data = config.data.model_dump(exclude_none=True)
     names = tuple((name, str(value)) for name, value in data.items() if name.endswith("_col"))
-    bars = _read_bars(job.bars, interval_seconds(data.get("interval", "1h")), names)
+    bars = _read_bars(job.bars, interval_seconds(config.data.interval), names)
     result = run_backtest(
-        build_strategy(config),
+        build_strategy(config.strategy),
         bars,
-        position_size=build_sizing(config),
-        cash=job.cash if job.cash is not None else _amount(broker, "cash", _DEFAULT_CASH),
-        commission=job.commission if job.commission is not None else _amount(broker, "commission", _DEFAULT_COMMISSION),
+        position_size=build_sizing(config.strategy),
+        cash=job.cash if job.cash is not None else config.broker.cash,
+        commission=job.commission if job.commission is not None else config.broker.commission,
         slippage_bps=job.slippage_bps,
         progress=None if progress is None else lambda done: progress(done, len(bars)),
     )
-    title = f"{config.entry.name} + {config.exit.name}"
+    title = f"{config.strategy.entry.name} + {config.strategy.exit.name}"
     summary = result.summary
     if job.plot is not None:
         _write_plot(job, job.plot, title, result, summary)
     return Outcome(
         job,
         title,
-        tuple(str(notice) for notice in (*notices, *bars.notices)),
+        tuple(str(notice) for notice in (*parsed.notices, *bars.notices)),
         summary,
         _text(job, result, summary),
     )
@@ -109,25 +108,25 @@ def _read_bars(path: Path, seconds: int, names: tuple[tuple[str, str], ...]) -> 
     return read_csv_bars(path, seconds, dict(names))
 
 
-def _object(path: Path) -> Mapping[str, Any]:
-    document = read_document(path)
-    if not isinstance(document, Mapping):
-        raise InvalidBotError(f"{path} holds no JSON object")
-    return document
+def _document(path: Path, bot: int) -> Any:
+    bots = read_bots(path)
+    if bot >= len(bots):
+        raise InvalidBotError(f"{path} has no bot {bot}; allowed: 0 to {len(bots) - 1}")
+    return bots[bot][1]
 
 
-def _section(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    section = document.get(key)
-    return section if isinstance(section, Mapping) else {}
-
-
-def _amount(broker: Mapping[str, Any], key: str, default: Decimal) -> Decimal:
-    value = broker.get(key)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-        raise InvalidBotError(f"broker.{key}: {value!r} is no amount; allowed: a number, 0 or more")
-    return Decimal(str(value))
+def _rehearsed(document: Any, bars: Path) -> ParsedConfig:
+    """Read the document as if it traded these bars on paper, whatever its own market is."""
+    given = normalise(document)
+    if given.document is None:
+        return parse_normalised(given)
+    own = {key: given.document.get(key) for key in ("broker", "data")}
+    changed = {"symbol": "BACKTEST", **given.document}
+    if own["broker"] is None or isinstance(own["broker"], Mapping):
+        changed["broker"] = {"type": "paper", **(own["broker"] or {}), "trading_mode": "paper"}
+    if own["data"] is None or isinstance(own["data"], Mapping):
+        changed["data"] = {**(own["data"] or {}), "data_source": "file", "file_path": str(bars)}
+    return parse_normalised(replace(given, document=changed))
 
 
 def _write_plot(job: Job, plot: Path, title: str, result: BacktestResult, summary: Summary) -> None:
