@@ -10,17 +10,13 @@ from hypothesis import strategies as st
 from bot_core.models.bot import BotRow, desired_state
 from bot_core.models.config import parse_config
 from bot_core.models.shapes.normalise import bot_documents
+from support.mutation import ODD, SECRET, mutate
 from support.shapes import SAMPLES, SHAPES
 
-SECRET = "hunter2-hunter2"
 _FILES = [path.read_text(encoding="utf-8") for path in sorted(SAMPLES.rglob("*.json"))]
 DOCUMENTS = [*SHAPES.values(), *(bot for text in _FILES if text.strip() for bot in bot_documents(json.loads(text)))]
 #: Keys that mean something at one place or another, so that they are also met where they mean nothing.
 KEYS = sorted({key for document in DOCUMENTS for key in document} | {"type", "name", "enabled", "params", "", "a.b"})
-ODD = [
-    0, -1, 1e308, float("nan"), float("inf"), 10**400, True, None, "", " ", "\0", "\ud800", "x" * 5000, [], {}, [[]],
-    [{}], {"": {}}, {"enabled": 1}, "instances/x.json", "LIVE", "binance_paper", "custom",
-]  # fmt: skip
 _VALUES = st.one_of(
     st.sampled_from(ODD),
     st.recursive(
@@ -38,32 +34,6 @@ _MUTATION = st.tuples(
     _VALUES,
     st.sampled_from(KEYS),
 )
-
-
-def mutate(document: dict[str, Any], kind: str, way: list[int], value: Any, key: str) -> None:
-    """Change one place, found by walking down by the numbers of `way` as far as there are objects."""
-    place: dict[str, Any] = document
-    for step in way[:-1]:
-        inner = [item for item in place.values() if isinstance(item, dict) and item]
-        if not inner:
-            break
-        place = inner[step % len(inner)]
-    if not place:
-        return
-    chosen = list(place)[way[-1] % len(place)]
-    match kind:
-        case "drop":
-            del place[chosen]
-        case "replace":
-            place[chosen] = copy.deepcopy(value)
-        case "add":
-            place[key] = copy.deepcopy(value)
-        case "rename":
-            place[key] = place.pop(chosen)
-        case "move":
-            document[chosen] = place.pop(chosen)
-        case _:
-            place[f"api_{'key' if value else 'secret'}"] = SECRET
 
 
 @settings(
