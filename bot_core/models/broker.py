@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import field_validator
 
+from bot_core.models.extensions import Group, extension_names
 from bot_core.models.section import Section
 from bot_core.models.values import FLAG, MAYBE_FLAG, number, one_of, optional, text
 
@@ -35,7 +36,11 @@ class BrokerConfig(Section):
     @field_validator("type", mode="before")
     @classmethod
     def _known_type(cls, value: Any) -> str:
-        if not isinstance(value, str) or value not in BROKER_TYPES:
+        value = value.lower() if isinstance(value, str) else value
+        if isinstance(value, str) and value in BROKER_TYPES:
+            return value  # plugins are asked for only where a document names one
+        plugins = extension_names(Group.BROKERS)
+        if not isinstance(value, str) or value not in plugins:
             aliases = "mock, file_broker and backtrader mean paper, binance_paper binance on paper"
-            raise ValueError(f"is no known broker; allowed: {', '.join(BROKER_TYPES)}; {aliases}")
+            raise ValueError(f"is no known broker ({aliases}); allowed: {', '.join((*BROKER_TYPES, *plugins))}")
         return value

@@ -6,8 +6,9 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import field_validator, model_validator
 
+from bot_core.models.extensions import Group, extension_names
 from bot_core.models.section import Section
-from bot_core.models.values import FLAG, MAYBE_FLAG, number, one_of, optional, text, whole
+from bot_core.models.values import FLAG, MAYBE_FLAG, number, optional, text, whole
 
 KNOWN_SOURCES = ("file", "generated", "binance", "alpaca", "yahoo", "websocket", "ibkr", "coingecko")
 #: Sources that this version has a feed for.
@@ -27,7 +28,7 @@ class FeedConfig(Section):
         {"separator", "fromdate", "todate", "timezone", "reverse", "datetime_format", "_comment"}
     )
 
-    data_source: Annotated[str, one_of(KNOWN_SOURCES, "known source")]
+    data_source: str
     symbol: _Name = None
     interval: str = "1h"
     lookback_bars: Annotated[int, whole(1, 100_000)] = 500
@@ -50,6 +51,17 @@ class FeedConfig(Section):
     port: Annotated[int | None, optional(whole(1, 65_535))] = None
     client_id: Annotated[int | None, optional(whole(0, 2**31 - 1))] = None
     testnet: Annotated[bool | None, MAYBE_FLAG] = None
+
+    @field_validator("data_source", mode="before")
+    @classmethod
+    def _known_source(cls, value: Any) -> str:
+        source = value.lower() if isinstance(value, str) else value
+        if isinstance(source, str) and source in KNOWN_SOURCES:
+            return source
+        known = (*KNOWN_SOURCES, *extension_names(Group.FEEDS))
+        if not isinstance(source, str) or source not in known:
+            raise ValueError(f"is no known source; allowed: {', '.join(known)}")
+        return source
 
     @field_validator("interval", mode="before")
     @classmethod

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from bot_core.models.extensions import Group, UncheckedRule, extension_names, extension_rule
 from bot_core.models.indicator_list import judge_indicators, listed_inputs
 from bot_core.models.problem import Notice, Problem
 from bot_core.models.rule_parameters import RULES
@@ -51,6 +52,9 @@ def parse_rule(
     if spec is None or given is None:
         return None
     params_path, params = given
+    if isinstance(spec, UncheckedRule):
+        notices.append(Notice(params_path, f"is not checked here: {spec.name} is a plugin's, which the bot checks"))
+        return RuleConfig(name=spec.name, parameters={}, ignored=dict(params))
     found = len(problems)
     values = {item.name: read_value(kind, item, params, params_path, problems, notices) for item in spec.parameters}
     values |= _listed_values(spec, params, block.get("indicators"))
@@ -63,12 +67,19 @@ def _known_rule(kind: RuleKind, name: Any, path: str, problems: list[Problem]) -
     known = RULES[kind]
     if isinstance(name, str) and name in known:
         return known[name]
-    allowed = f"allowed: {', '.join(known)}"
+    plugin = extension_rule(kind, name) if isinstance(name, str) else None
+    if isinstance(plugin, RuleSpec):
+        return plugin
+    names = (*known, *extension_names(Group.of_rule(kind)))
+    allowed = f"allowed: {', '.join(names)}"
+    if plugin is not None:
+        problems.append(Problem(path, name, f"can't be used: {plugin}"))
+        return None
     if not isinstance(name, str) or not name:
         message = "is missing" if name is None else f"is not the name of an {kind} rule"
         problems.append(Problem(path, name, f"{message}; {allowed}"))
         return None
-    lower = {candidate.lower(): candidate for candidate in known}
+    lower = {candidate.lower(): candidate for candidate in names}
     nearest = lower[difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0)[0]]
     problems.append(Problem(path, name, f"is not a known {kind} rule; {allowed}; did you mean {nearest}?"))
     return None

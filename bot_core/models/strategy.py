@@ -10,11 +10,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from bot_core.models.ml_strategy import ML_STRATEGIES, ModelConfig
 from bot_core.models.problem import Notice, Problem, shown
 from bot_core.models.rule import RuleConfig, parse_rule
 from bot_core.models.rule_parameters import RuleKind
+from bot_core.models.typed_strategy import Rules, is_typed, parse_typed
 
 CUSTOM_STRATEGY = "CustomStrategy"
+BUILT_IN_STRATEGIES = (CUSTOM_STRATEGY, *ML_STRATEGIES)
 DEFAULT_POSITION_SIZE = Decimal("0.1")
 _READ_KEYS = frozenset(
     {"entry_logic", "exit_logic", "position_size", "min_position_size", "max_position_size", "asset_type"}
@@ -37,13 +40,18 @@ class AssetType(StrEnum):
 
 
 class StrategyConfig(BaseModel):
-    """A strategy that can run. Sizes are fractions of the free cash."""
+    """A strategy that can run. Sizes are fractions of the free cash.
+
+    `unknown_type` is what the document asks for where nobody knows it, so that the rules run as a CustomStrategy.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     type: str
     entry: RuleConfig
     exit: RuleConfig
+    model: ModelConfig | None = None
+    unknown_type: str | None = None
     position_size: Decimal = DEFAULT_POSITION_SIZE
     min_position_size: Decimal | None = None
     max_position_size: Decimal | None = None
@@ -67,8 +75,31 @@ def parse_strategy(document: Any, path: str = "strategy") -> tuple[StrategyConfi
     parameters = _parameters(document, path, problems)
     if parameters is None:
         return None, problems, notices
-    _note_type(document, path, notices)
+    kind = document.get("type")
+    typed = kind != CUSTOM_STRATEGY and is_typed(kind)
+    _note_type(document, path, notices, known=typed)
     path = f"{path}.parameters"
+    read = parse_typed if typed else _parse_custom
+    rules = read(kind, parameters, path, problems, notices)
+    sizes = _sizes(parameters, path, problems)
+    asset_type = _asset_type(parameters.get("asset_type"), path, problems)
+    if problems or rules is None:
+        return None, problems, notices
+    config = StrategyConfig(
+        type=kind if typed else CUSTOM_STRATEGY,
+        entry=rules.entry,
+        exit=rules.exit,
+        model=rules.model,
+        unknown_type=None if typed or kind is None or kind == CUSTOM_STRATEGY else shown("type", kind),
+        asset_type=asset_type,
+        **sizes,
+    )
+    return config, problems, notices
+
+
+def _parse_custom(
+    _kind: Any, parameters: Mapping[str, Any], path: str, problems: list[Problem], notices: list[Notice]
+) -> Rules | None:
     known = _READ_KEYS | _KNOWN_KEYS
     notices += [Notice(f"{path}.{key}", "is not known here; kept, not read") for key in parameters if key not in known]
     entry = parse_rule(RuleKind.ENTRY, parameters.get("entry_logic"), f"{path}.entry_logic", problems, notices)
@@ -76,12 +107,7 @@ def parse_strategy(document: Any, path: str = "strategy") -> tuple[StrategyConfi
     if parameters.get(_PARKED) and (entry is None or exit_ is None):
         notices.append(Notice(f"{path}.{_PARKED}", "is not read: a conversion put it there, and no program runs it; "
                               "name the rules in entry_logic and exit_logic, with these as their params"))  # fmt: skip
-    sizes = _sizes(parameters, path, problems)
-    asset_type = _asset_type(parameters.get("asset_type"), path, problems)
-    if problems or entry is None or exit_ is None:
-        return None, problems, notices
-    config = StrategyConfig(type=CUSTOM_STRATEGY, entry=entry, exit=exit_, asset_type=asset_type, **sizes)
-    return config, problems, notices
+    return None if entry is None or exit_ is None else Rules(entry, exit_)
 
 
 def _parameters(document: Any, path: str, problems: list[Problem]) -> Mapping[str, Any] | None:
@@ -96,9 +122,9 @@ def _parameters(document: Any, path: str, problems: list[Problem]) -> Mapping[st
     return None
 
 
-def _note_type(document: Mapping[str, Any], path: str, notices: list[Notice]) -> None:
+def _note_type(document: Mapping[str, Any], path: str, notices: list[Notice], *, known: bool) -> None:
     kind = document.get("type")
-    if kind != CUSTOM_STRATEGY:
+    if kind != CUSTOM_STRATEGY and not known:
         what = "is missing" if kind is None else f"{shown(path, kind)} is not a known strategy"
         notices.append(Notice(f"{path}.type", f"{what}; falls back to {CUSTOM_STRATEGY}"))
     others = [key for key in document if key not in {"type", "parameters"}]

@@ -21,6 +21,7 @@ from bot_runtime.cli.documents import json_files, read_bots
 from bot_runtime.cli.progress import progress_bar
 from bot_runtime.cli.subparsers import Subparsers
 from bot_runtime.plots.png import require_png
+from bot_runtime.plugins import install
 
 _SUFFIXES = (".html", ".png")
 
@@ -158,14 +159,15 @@ def _in_pool(jobs: Sequence[Job], processes: int) -> Iterator[tuple[int, Outcome
     # Spawned, not forked: numpy and the progress bar have threads.
     context = multiprocessing.get_context("spawn")
     workers = min(processes, len(jobs))
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_on_interrupt) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker) as pool:
         places = {pool.submit(run_job, job): place for place, job in enumerate(jobs)}
         for future in as_completed(places):
             yield places[future], _outcome(future, jobs[places[future]])
 
 
-def _end_on_interrupt() -> None:
-    """Ctrl-C reaches the workers too: without a word from each."""
+def _prepare_worker() -> None:
+    """A spawned process begins without plugins. Ctrl-C reaches it too: it ends without a word."""
+    install()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

@@ -10,9 +10,10 @@ from importlib.metadata import version
 
 from sqlalchemy.exc import DBAPIError
 
-from bot_core.logs import masked
+from bot_core.logs import configure_logging, masked
 from bot_core.models.errors import DatabaseUnavailableError, TradingBotError
-from bot_runtime.cli import backtest, bots, db, service, validate
+from bot_runtime.cli import backtest, bots, db, plugins, service, validate
+from bot_runtime.plugins import install
 
 _DATABASE_UNREACHABLE = 3
 
@@ -25,14 +26,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('tradingbot-operator')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (db, bots, validate, service, backtest):
+    for module in (db, bots, validate, service, backtest, plugins):
         module.add_parser(commands)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(arguments)
+    configure_logging("WARNING", json=False)  # a service configures its own
     try:
+        install()
         return int(args.run(args))
     except DatabaseUnavailableError as error:
         print(f"tradingbot: the database does not answer: {masked(str(error))}", file=sys.stderr)

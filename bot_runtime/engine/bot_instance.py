@@ -26,7 +26,7 @@ from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.leases import Lease, LeaseStore
 from bot_core.store.listen import backoff_seconds
-from bot_runtime.brokers.paper import PaperBroker
+from bot_runtime.brokers.registry import build_broker
 from bot_runtime.engine.board import BotBoard, FleetBoard, Phase
 from bot_runtime.engine.bot_engine import BotEngine, Rhythm
 from bot_runtime.engine.kernel import Kernel
@@ -245,7 +245,7 @@ class BotInstance:
         engine = BotEngine(
             kernel=kernel,
             ledger=ledger,
-            broker=PaperBroker(config.broker),
+            broker=build_broker(config.broker),
             feed=feed,
             cursor=cursor,
             board=self.board,

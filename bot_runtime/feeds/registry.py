@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from bot_core.models.errors import InvalidBotError
+from bot_core.models.extensions import Group
 from bot_runtime.feeds.base import Feed, Sleeper
 from bot_runtime.feeds.csv_file import CsvFeed
 from bot_runtime.feeds.generated import GeneratedFeed
+from bot_runtime.plugins import installed_plugins
 
 DATA_DIR_VARIABLE = "TRADINGBOT_DATA_DIR"
 SOURCES = ("file", "generated")
@@ -30,4 +32,14 @@ def build_feed(
         case "generated":
             return GeneratedFeed(data, symbol, sleep=sleep)
         case _:
-            raise InvalidBotError(f"data.data_source: {source!r} has no feed; available: {', '.join(SOURCES)}")
+            return _plugged(source, data, symbol, sleep)
+
+
+def _plugged(source: str, data: Mapping[str, Any], symbol: str, sleep: Sleeper) -> Feed:
+    plugins = installed_plugins()
+    try:
+        feed: Feed = plugins.find(Group.FEEDS, source)(data, symbol, sleep=sleep)
+    except LookupError as error:
+        available = ", ".join((*SOURCES, *plugins.names(Group.FEEDS)))
+        raise InvalidBotError(f"data.data_source: {source!r} has no feed; available: {available}") from error
+    return feed

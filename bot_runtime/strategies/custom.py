@@ -21,10 +21,10 @@ class CustomStrategy:
         self._exit = exit_rule
         self._at_signal: dict[str, Any] = {}
         self.indicators: tuple[Indicator, ...] = tuple(dict.fromkeys((*entry.indicators, *exit_rule.indicators)))
-        longest = max(indicator.min_bars for indicator in self.indicators)
+        longest = max((indicator.min_bars for indicator in self.indicators), default=0)
         # As the platform's engine does: the bar on which all is defined for the first time is not yet evaluated.
         self.first_bar = max(longest, entry.lookback + 1, exit_rule.lookback + 1)
-        settled = max(indicator.warmup for indicator in self.indicators)
+        settled = max((indicator.warmup for indicator in self.indicators), default=0)
         self.warmup = max(settled, self.first_bar + 1, entry.memory)
 
     @property

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import TypeVar, assert_never
+from typing import assert_never
 
-from bot_core.models.errors import InvalidBotError
+import structlog
+
 from bot_core.models.rule import RuleConfig
-from bot_core.models.strategy import AssetType, StrategyConfig
+from bot_core.models.strategy import CUSTOM_STRATEGY, AssetType, StrategyConfig
 from bot_runtime.domain.money import CENT8
 from bot_runtime.domain.sizing import Sizing
 from bot_runtime.entries.base import EntryRule
@@ -35,8 +36,10 @@ from bot_runtime.exits.time_based import TimeBasedExit
 from bot_runtime.exits.trailing_stop import TrailingStopExit
 from bot_runtime.strategies.base import Strategy
 from bot_runtime.strategies.custom import CustomStrategy
+from bot_runtime.strategies.model import build_model_strategy
+from bot_runtime.strategies.plugged import plugin_entry, plugin_exit, plugin_strategy
 
-_Rule = TypeVar("_Rule")
+_log = structlog.get_logger(__name__)
 
 ENTRIES: Mapping[str, Callable[[RuleConfig], EntryRule]] = {
     RsiBbEntry.name: RsiBbEntry,
@@ -67,10 +70,26 @@ EXITS: Mapping[str, Callable[[RuleConfig], ExitRule]] = {
 
 
 def build_strategy(config: StrategyConfig) -> Strategy:
-    """Build a strategy without state. Raise InvalidBotError for a rule that is not installed."""
-    entry = _named(ENTRIES, config.entry.name, "entry")
-    exit_rule = _named(EXITS, config.exit.name, "exit")
-    return CustomStrategy(entry(config.entry), exit_rule(config.exit))
+    """Build a strategy without state. Raise InvalidBotError for a rule or a model that can't be used."""
+    if config.unknown_type is not None:
+        _log.error("strategy_type_unknown", type=config.unknown_type)
+        _log.warning("strategy_fell_back", to=CUSTOM_STRATEGY, entry=config.entry.name, exit=config.exit.name)
+    if config.model is not None:
+        beside = None if config.exit.name == config.type else _exit(config.exit)
+        return build_model_strategy(config.type, config.model, beside)
+    if config.type != CUSTOM_STRATEGY:
+        return plugin_strategy(config.entry)
+    return CustomStrategy(_entry(config.entry), _exit(config.exit))
+
+
+def _entry(config: RuleConfig) -> EntryRule:
+    built_in = ENTRIES.get(config.name)
+    return plugin_entry(config) if built_in is None else built_in(config)
+
+
+def _exit(config: RuleConfig) -> ExitRule:
+    built_in = EXITS.get(config.name)
+    return plugin_exit(config) if built_in is None else built_in(config)
 
 
 def build_sizing(config: StrategyConfig) -> Sizing:
@@ -83,9 +102,3 @@ def build_sizing(config: StrategyConfig) -> Sizing:
         case _:
             assert_never(config.asset_type)
     return Sizing(config.fraction, step)
-
-
-def _named(rules: Mapping[str, Callable[[RuleConfig], _Rule]], name: str, kind: str) -> Callable[[RuleConfig], _Rule]:
-    if name not in rules:
-        raise InvalidBotError(f"{name!r} is not an installed {kind} rule; installed: {', '.join(rules)}")
-    return rules[name]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from bot_core.models.extensions import use_extensions
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.listen import Listener
@@ -45,6 +46,7 @@ class OperatorApp:
 
     @classmethod
     def compose(cls, settings: OperatorSettings, database: Database, cluster: Cluster, port: int) -> Self:
+        use_extensions(settings.plugins.extensions())
         metrics = Metrics()
         health = SweepHealth(settings.poll_seconds)
         queue = WorkQueue(on_outcome=metrics.reconciled)

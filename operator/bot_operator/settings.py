@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from bot_core.models.errors import FatalError
+from bot_core.models.extensions import Group, NamesOnly
 
 _LABEL_VALUE = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
 #: What a bot needs at rest and at work, measured; the chart's `bot.resources` replaces it as a whole.
@@ -46,6 +47,20 @@ class BotPodSettings(_Settings):
     image_pull_secrets: list[dict[str, str]] = []
 
 
+class PluginNames(_Settings):
+    """What the bots' image and their plugin folder bring. The operator knows the names and never the code."""
+
+    strategies: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
+    exits: tuple[str, ...] = ()
+    brokers: tuple[str, ...] = ()
+    feeds: tuple[str, ...] = ()
+    notifiers: tuple[str, ...] = ()
+
+    def extensions(self) -> NamesOnly:
+        return NamesOnly({group: getattr(self, group.value) for group in Group})
+
+
 class OperatorSettings(_Settings):
     """Times are seconds."""
 
@@ -53,6 +68,7 @@ class OperatorSettings(_Settings):
     release: str = Field(pattern=_LABEL_VALUE)
     database: DatabaseSecret
     bot: BotPodSettings
+    plugins: PluginNames = PluginNames()
     poll_seconds: float = Field(default=30, gt=0)
     status_seconds: float = Field(default=15, gt=0)
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$")

@@ -98,6 +98,8 @@ def test_two_databases_are_refused(chart):
         ({"bot": {"terminationGracePeriodSeconds": 0}}, "terminationGracePeriodSeconds"),
         ({"bot": {"env": [{"value": "no name"}]}}, "env"),
         ({"bot": {"replicas": 2}}, "replicas"),
+        ({"bot": {"plugins": {"names": {"rules": ["X"]}}}}, "rules"),
+        ({"bot": {"plugins": {"names": {"entries": "X"}}}}, "entries"),
         ({"postgresql": {"runAsUser": 0}}, "runAsUser"),
         ({"imagePullSecrets": ["plain-name"]}, "imagePullSecrets"),
     ],
@@ -183,6 +185,21 @@ def test_the_operator_itself_accepts_the_rendered_settings(chart):
     settings_of_operator = pytest.importorskip("bot_operator.settings")
     document = chart.settings(TRIAL)
     assert settings_of_operator.parse_settings(document).database.secret_name == "fleet-tradingbot-operator-postgresql"
+
+
+def test_a_configmap_of_plugins_is_mounted_in_every_bot_and_the_operator_knows_their_names(chart):
+    bot = {
+        "plugins": {"configMap": "our-rules", "names": {"entries": ["OurEntry"]}},
+        "env": [{"name": "A", "value": "b"}],
+    }
+    settings = chart.settings({**EXISTING, "bot": bot})
+    assert settings["bot"]["volumes"] == [{"name": "plugins", "configMap": {"name": "our-rules"}}]
+    assert settings["bot"]["volumeMounts"] == [{"name": "plugins", "mountPath": "/plugins", "readOnly": True}]
+    assert settings["bot"]["env"][1:] == [{"name": "TRADINGBOT_PLUGINS", "value": "/plugins"}]
+    assert settings["plugins"]["entries"] == ["OurEntry"]
+    assert settings["plugins"]["exits"] == []
+    operator = chart.one("Deployment", {**EXISTING, "bot": bot})["spec"]["template"]["spec"]
+    assert "our-rules" not in json.dumps(operator)
 
 
 def test_changed_settings_make_a_new_operator_pod(chart):

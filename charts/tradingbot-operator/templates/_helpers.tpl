@@ -77,6 +77,14 @@ capabilities:
 {{- define "tradingbot.settings" -}}
 {{- $bot := .Values.bot -}}
 {{- $database := dict "secretName" (include "tradingbot.databaseSecret" .) "secretKey" (ternary "url" .Values.database.secretKey .Values.postgresql.enabled) -}}
+{{- $volumes := $bot.volumes -}}
+{{- $mounts := $bot.volumeMounts -}}
+{{- $env := $bot.env -}}
+{{- with $bot.plugins.configMap -}}
+{{- $volumes = append $volumes (dict "name" "plugins" "configMap" (dict "name" .)) -}}
+{{- $mounts = append $mounts (dict "name" "plugins" "mountPath" "/plugins" "readOnly" true) -}}
+{{- $env = append $env (dict "name" "TRADINGBOT_PLUGINS" "value" "/plugins") -}}
+{{- end -}}
 {{- $pod := dict
   "image" (include "tradingbot.image" (list . $bot.image))
   "imagePullPolicy" $bot.image.pullPolicy
@@ -85,9 +93,9 @@ capabilities:
   "resources" $bot.resources
   "nodeSelector" $bot.nodeSelector
   "tolerations" $bot.tolerations
-  "volumes" $bot.volumes
-  "volumeMounts" $bot.volumeMounts
-  "env" $bot.env
+  "volumes" $volumes
+  "volumeMounts" $mounts
+  "env" $env
   "terminationGracePeriodSeconds" $bot.terminationGracePeriodSeconds
 -}}
 {{- dict
@@ -98,5 +106,6 @@ capabilities:
   "statusSeconds" .Values.operator.statusSeconds
   "logLevel" .Values.operator.logLevel
   "bot" $pod
+  "plugins" $bot.plugins.names
 | toPrettyJson -}}
 {{- end }}
