@@ -187,7 +187,7 @@ def _judge_live(document: Mapping[str, Any], problems: list[Problem]) -> None:
     if said is not True:
         message = "does not confirm live trading; allowed with trading_mode live: true"
         problems.append(Problem("broker.live_trading_confirmed", said, message))
-    if broker.get("type") in KEYED_BROKERS and document.get("credentials_secret") is None:
+    if _word(document, "broker", "type") in KEYED_BROKERS and document.get("credentials_secret") is None:
         message = "is missing; live trading needs the name of the Secret that holds its keys"
         problems.append(Problem("credentials_secret", None, message))
 

@@ -1,6 +1,7 @@
 """One rule of a document, read against the catalogue: its name and the values of all its parameters."""
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -57,9 +58,9 @@ def parse_rule(
         return RuleConfig(name=spec.name, parameters={}, ignored=dict(params))
     found = len(problems)
     values = {item.name: read_value(kind, item, params, params_path, problems, notices) for item in spec.parameters}
-    values |= _listed_values(spec, params, block.get("indicators"))
+    values |= _listed_values(spec, values, params, block.get("indicators"), f"{path}.indicators", problems, notices)
     ignored = _ignored(spec, params, params_path, notices)
-    judge_indicators(spec, values, block.get("indicators"), f"{path}.indicators", problems, notices)
+    judge_indicators(spec, block.get("indicators"), f"{path}.indicators", problems, notices)
     return RuleConfig(name=spec.name, parameters=values, ignored=ignored) if len(problems) == found else None
 
 
@@ -79,10 +80,16 @@ def _known_rule(kind: RuleKind, name: Any, path: str, problems: list[Problem]) -
         message = "is missing" if name is None else f"is not the name of an {kind} rule"
         problems.append(Problem(path, name, f"{message}; {allowed}"))
         return None
-    lower = {candidate.lower(): candidate for candidate in names}
-    nearest = lower[difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0)[0]]
-    problems.append(Problem(path, name, f"is not a known {kind} rule; {allowed}; did you mean {nearest}?"))
+    # What all names end with says nothing of which is meant.
+    stems = {_stem(candidate): candidate for candidate in names}
+    near = [stems[match] for match in difflib.get_close_matches(_stem(name), stems, n=1, cutoff=0.6)]
+    hint = f"; did you mean {near[0]}?" if near else ""
+    problems.append(Problem(path, name, f"is not a known {kind} rule; {allowed}{hint}"))
     return None
+
+
+def _stem(name: str) -> str:
+    return re.sub(r"(entry|exit)?(mixin)?$", "", name.strip().lower())
 
 
 def _given_parameters(
@@ -101,15 +108,30 @@ def _given_parameters(
     return f"{path}.{key}", params
 
 
-def _listed_values(spec: RuleSpec, params: Mapping[str, Any], listed: Any) -> dict[str, ParameterValue]:
-    """Return what the explicit list of indicators says of parameters that are written nowhere else."""
-    inputs = listed_inputs(spec, listed)
-    values = {
-        item.name: checked(item, inputs[item.name])
-        for item in spec.parameters
-        if item.name in inputs and all(params.get(name) is None for name in spellings(spec.kind, item))
-    }
-    return {name: value for name, value in values.items() if value is not None}
+def _listed_values(
+    spec: RuleSpec,
+    values: Mapping[str, ParameterValue],
+    params: Mapping[str, Any],
+    listed: Any,
+    path: str,
+    problems: list[Problem],
+    notices: list[Notice],
+) -> dict[str, ParameterValue]:
+    """Return what the explicit list of indicators says of parameters, and note where that changes one."""
+    inputs = listed_inputs(spec, listed, params)
+    found: dict[str, ParameterValue] = {}
+    for item in spec.parameters:
+        if item.name not in inputs:
+            continue
+        value = checked(item, inputs[item.name])
+        if value is None:
+            problems.append(
+                Problem(path, inputs[item.name], f"is not allowed for {item.name}; allowed: {item.allowed}")
+            )
+        elif value != values[item.name]:
+            notices.append(Notice(path, f"says {item.name} {value}, which wins over {values[item.name]}"))
+            found[item.name] = value
+    return found
 
 
 def _ignored(spec: RuleSpec, params: Mapping[str, Any], path: str, notices: list[Notice]) -> dict[str, Any]:

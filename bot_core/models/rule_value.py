@@ -12,7 +12,8 @@ _PERCENT = 100
 def spellings(kind: RuleKind, parameter: Parameter) -> list[str]:
     """Every way to write a parameter, the one that wins first."""
     others = (*parameter.aliases, *parameter.percent_aliases)
-    return [parameter.name, kind.prefix + parameter.name, *others, *(kind.prefix + alias for alias in others)]
+    bare = (parameter.name, *others)
+    return [*bare, *(kind.prefix + name for name in bare)]
 
 
 def read_value(

@@ -137,7 +137,7 @@ def _sizes(parameters: Mapping[str, Any], path: str, problems: list[Problem]) ->
         value = parameters.get(name)
         if value is None:
             continue
-        size = _fraction(value)
+        size = _fraction(value, or_nothing=name == "min_position_size")
         if size is None:
             allowed = "a number above 0, at most 1"
             problems.append(Problem(f"{path}.{name}", value, f"is no fraction of the cash; allowed: {allowed}"))
@@ -149,9 +149,11 @@ def _sizes(parameters: Mapping[str, Any], path: str, problems: list[Problem]) ->
     return sizes
 
 
-def _fraction(value: Any) -> Decimal | None:
+def _fraction(value: Any, *, or_nothing: bool) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
         return None
+    if or_nothing and value == 0:
+        return Decimal(0)
     return Decimal(str(value)) if 0 < value <= 1 else None  # refuses NaN as well
 
 

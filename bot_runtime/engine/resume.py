@@ -12,10 +12,12 @@ import structlog
 from bot_core.models.bot import BotRow
 from bot_core.models.config import BotConfig
 from bot_core.models.errors import InvalidBotError, NotFlatError
+from bot_core.models.shapes.market import plain_symbol
 from bot_runtime.domain.account import Account
 from bot_runtime.domain.money import round_money
 from bot_runtime.domain.position import Direction, Position
-from bot_runtime.persistence.ledger import SUPERSEDED, Ledger, Saved
+from bot_runtime.persistence.ledger import Ledger, Saved, is_mine, is_superseded
+from bot_runtime.persistence.snapshot import Snapshot
 
 _log = structlog.get_logger(__name__)
 
@@ -23,8 +25,7 @@ _log = structlog.get_logger(__name__)
 async def resume_account(ledger: Ledger, saved: Saved, row: BotRow, config: BotConfig) -> Account:
     """Raise InvalidBotError when the saved position and the trades table contradict each other."""
     _refuse_other_symbols(saved, config)
-    mode = config.broker.trading_mode
-    mine = [t for t in saved.open_trades if t["symbol"] == config.symbol and t["trade_type"] == mode]
+    mine = [trade for trade in saved.open_trades if is_mine(trade, config)]
     if saved.snapshot is None:
         return await _adopted(ledger, saved, row, config, mine)
     account = saved.snapshot.account
@@ -34,7 +35,7 @@ async def resume_account(ledger: Ledger, saved: Saved, row: BotRow, config: BotC
             f"{account.position.entry_time}), but trading_trades has no open trade for it; allowed: reopen that trade, "
             f"or account = NULL in row {row.id} of bot_state, to go on with what the tables say"
         )
-    if account.position is None and any(SUPERSEDED not in (t["extra_metadata"] or {}) for t in mine):
+    if account.position is None and mine:
         ids = ", ".join(str(trade["id"]) for trade in mine)
         raise InvalidBotError(
             f"trading_trades has open trades ({ids}) that the bot does not hold; allowed: close them, "
@@ -46,13 +47,25 @@ async def resume_account(ledger: Ledger, saved: Saved, row: BotRow, config: BotC
 def _refuse_other_symbols(saved: Saved, config: BotConfig) -> None:
     """A position or an order belongs to its symbol: a document that names another one has to wait."""
     held = saved.snapshot is not None and saved.snapshot.account.position is not None
-    others = {order.symbol for order in saved.working}
-    others |= {trade["symbol"] for trade in saved.open_trades[-1:] if held}
-    if others - {config.symbol}:
+    others = {plain_symbol(order.symbol) for order in saved.working}
+    if held and saved.snapshot is not None:
+        others |= {plain_symbol(trade["symbol"]) for trade in saved.open_trades if _is_of(trade, saved.snapshot)}
+    if others and config.symbol not in others:
         raise NotFlatError(
             f"symbol: {config.symbol!r} can't be traded while a position or an order in {', '.join(sorted(others))} "
             "is open; allowed: that symbol until the bot is flat"
         )
+
+
+def _is_of(trade: dict[str, Any], snapshot: Snapshot) -> bool:
+    """Whether an open trade is the position that was saved, as the table rounds it."""
+    position = snapshot.account.position
+    return (
+        position is not None
+        and not is_superseded(trade["extra_metadata"])
+        and trade["entry_time"] == position.entry_time
+        and trade["size"] == round_money(position.quantity)
+    )
 
 
 async def _adopted(ledger: Ledger, saved: Saved, row: BotRow, config: BotConfig, mine: list[dict[str, Any]]) -> Account:
@@ -63,11 +76,13 @@ async def _adopted(ledger: Ledger, saved: Saved, row: BotRow, config: BotConfig,
     *older, newest = mine
     account.position = _position(newest)
     account.cash = round_money(opening - account.position.quantity * account.position.entry_price)
-    if older:
-        await ledger.supersede([trade["id"] for trade in older], newest["id"])
+    marked = [trade["id"] for trade in older]
+    await ledger.adopt(newest, account.position, marked)
     text = f"adopted open trade {newest['id']}; {len(older)} older open ones were marked superseded"
-    _log.warning("trade_adopted", trade_id=newest["id"], superseded=[trade["id"] for trade in older])
-    await ledger.note("adopted", text, new={"trade": newest["id"], "superseded": [trade["id"] for trade in older]})
+    others = [t["id"] for t in saved.open_trades if t not in mine and not is_superseded(t["extra_metadata"])]
+    text += f"; open trades of other symbols or modes stay as they are: {others}" if others else ""
+    _log.warning("trade_adopted", trade_id=newest["id"], superseded=marked, left_open=others)
+    await ledger.note("adopted", text, new={"trade": newest["id"], "superseded": marked, "left_open": others})
     return account
 
 

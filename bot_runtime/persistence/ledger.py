@@ -4,16 +4,19 @@ Fill, trade, position, balance, journal, cursor and queued notification commit t
 nothing: what to write comes from the engine.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot_core.models.bot import BotRow
 from bot_core.models.config import BotConfig
+from bot_core.models.errors import InvalidBotError
+from bot_core.models.shapes.market import plain_symbol
 from bot_core.schema import bots, messages, positions, trades
 from bot_core.schema import state as state_table
 from bot_core.store.database import Database
@@ -28,6 +31,7 @@ from bot_runtime.persistence.snapshot import Snapshot, dump_account, load_accoun
 
 #: In `extra_metadata` of an open trade that an older program left behind: the id of the one that was adopted.
 SUPERSEDED = "superseded_by_trade"
+_ENTERED = func.coalesce(trades.c.entry_time, trades.c.buy_order_created, trades.c.created_at)
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class Ledger:
             ).one_or_none()
             working = await working_orders(connection, self.row.id)
             open_rows = await connection.execute(
-                select(trades).where(mine, trades.c.status == "open").order_by(trades.c.entry_time, trades.c.id)
+                select(trades).where(mine, trades.c.status == "open").order_by(_ENTERED, trades.c.id)
             )
             closed = await connection.execute(select(trades.c.net_pnl).where(mine, trades.c.status == "closed"))
             return Saved(
@@ -139,13 +143,20 @@ class Ledger:
                 connection, self.row.id, kind, message, actor="runtime", new=new, correlation_id=correlation_id
             )
 
-    async def supersede(self, trade_ids: list[int], by: int) -> None:
-        """Mark open trades that an older program left behind; they stay open, and say which one was adopted."""
+    async def adopt(self, trade: Mapping[str, Any], position: Position, superseded: list[int]) -> None:
+        """Take over a trade that an older program left open: give it a position, and mark those that it outdates.
+
+        The others stay open, and say which one was adopted.
+        """
         async with self.database.write() as connection:
             await self.lease.check(connection)
-            query = select(trades.c.id, trades.c.extra_metadata).where(trades.c.id.in_(trade_ids))
+            if trade["position_id"] is None:
+                position_id = await self._insert_position(connection, position)
+                this = trades.c.id == trade["id"]
+                await connection.execute(update(trades).where(this).values(position_id=position_id))
+            query = select(trades.c.id, trades.c.extra_metadata).where(trades.c.id.in_(superseded))
             for trade_id, extra in (await connection.execute(query)).all():
-                values = {"extra_metadata": (extra or {}) | {SUPERSEDED: by}}
+                values = {"extra_metadata": _object(extra) | {SUPERSEDED: trade["id"]}}
                 await connection.execute(update(trades).where(trades.c.id == trade_id).values(values))
 
     async def _book(self, connection: AsyncConnection, fill: Fill) -> bool:
@@ -218,23 +229,24 @@ class Ledger:
             "pnl_percentage": trade.pnl_percentage,
             "exit_reason": trade.exit_reason[:100],
             "status": "closed",
-            "extra_metadata": (found.extra_metadata or {}) | {"exit_order_id": intent.client_order_id},
+            "exit_logic_name": self.config.strategy.exit.name,
+            "extra_metadata": _object(found.extra_metadata) | {"exit_order_id": intent.client_order_id},
             "updated_at": datetime.now(UTC),
         }
         await connection.execute(update(trades).where(trades.c.id == found.id).values(values))
         return found.position_id  # type: ignore[no-any-return]  # a row's column has no static type
 
     async def _open_trade(self, connection: AsyncConnection) -> Any:
-        """The newest open trade that was not superseded by one that was adopted."""
-        query = select(trades.c.id, trades.c.position_id, trades.c.extra_metadata)
-        mine = (
-            trades.c.bot_id == self.row.id,
-            trades.c.status == "open",
-            trades.c.symbol == self.config.symbol,
-            trades.c.trade_type == self.config.broker.trading_mode,
+        """The newest open trade of this market that no adopted one outdates."""
+        query = select(trades).where(trades.c.bot_id == self.row.id, trades.c.status == "open")
+        found = await connection.execute(query.order_by(_ENTERED.desc(), trades.c.id.desc()))
+        for row in found:
+            if is_mine(row._mapping, self.config):  # noqa: SLF001  # the documented way to a mapping
+                return row
+        raise InvalidBotError(
+            f"trading_trades has no open {self.config.symbol} trade to close, though the bot holds a position; "
+            "allowed: reopen the trade"
         )
-        found = await connection.execute(query.where(*mine).order_by(trades.c.entry_time.desc(), trades.c.id.desc()))
-        return next(row for row in found if SUPERSEDED not in (row.extra_metadata or {}))
 
     async def _close_position(self, connection: AsyncConnection, position_id: int | None, trade: Trade) -> None:
         if position_id is None:
@@ -304,3 +316,20 @@ def _working(order: dict[str, Any]) -> WorkingOrder:
         reason=order["reason"],
     )
     return WorkingOrder(intent, OrderState(order["state"]), order["symbol"])
+
+
+def is_mine(trade: Mapping[Any, Any], config: BotConfig) -> bool:
+    """Whether an open trade is of the bot's market and mode, however its symbol is spelt, and not outdated."""
+    return (
+        plain_symbol(trade["symbol"]) == config.symbol
+        and trade["trade_type"] == config.broker.trading_mode
+        and not is_superseded(trade["extra_metadata"])
+    )
+
+
+def is_superseded(extra: Any) -> bool:
+    return SUPERSEDED in _object(extra)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {}

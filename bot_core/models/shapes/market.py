@@ -11,6 +11,11 @@ _SIMULATED = frozenset({"paper", "mock", "file_broker", "backtrader"})
 _MARKETS = {"binance": "binance", "ibkr": "ibkr", "alpaca": "alpaca"}
 
 
+def plain_symbol(text: str) -> str:
+    """The one spelling of a symbol: `eth/usdt`, `ETH-USDT` and `ETHUSDT` are the same market."""
+    return re.sub(r"[/.\-_]", "", text.strip()).upper()
+
+
 def settle_symbol(draft: Draft) -> None:
     """One spelling, from the sections where the top level has none."""
     if draft.get("symbol") is None:
@@ -23,7 +28,7 @@ def settle_symbol(draft: Draft) -> None:
     other = draft.get("trading", "symbol")
     if isinstance(other, str) and other != value:
         draft.note(("trading", "symbol"), "is not read: symbol is there as well")
-    plain = re.sub(r"[/.\-_]", "", value.strip()).upper()
+    plain = plain_symbol(value)
     if plain != value and re.fullmatch(r"[A-Z0-9]{1,20}", plain):
         draft.put(("symbol",), plain)
         draft.note(("symbol",), f"{value!r} is read as {plain}")

@@ -21,6 +21,8 @@ def settle_risk(draft: Draft) -> None:
     section = ("risk_management",)
     draft.move((*section, "max_position_size_usd"), (*section, "max_position_size"))
     draft.move((*section, "trailing_stop_enabled"), (*section, "trailing_stop"))
+    for name in ("trailing_stop", "stop_loss", "take_profit"):
+        draft.move((*section, f"{name}_percentage"), (*section, f"{name}_pct"))
     trailing = (*section, "trailing_stop")
     if not isinstance(draft.get(*trailing), Mapping):
         return

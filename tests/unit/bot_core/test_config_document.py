@@ -79,6 +79,13 @@ def test_what_is_no_object_is_refused_in_words(odd: Any) -> None:
     assert "is not a JSON object" in parse_config(odd).error
 
 
+@pytest.mark.parametrize("odd", [["binance"], {"a": 1}, 3, None])
+def test_an_odd_type_of_a_live_broker_is_refused_in_words(odd: Any) -> None:
+    parsed = parse_config(a_document(broker={"type": odd, "trading_mode": "live"}))
+    assert parsed.valid is None
+    assert "broker" in parsed.error
+
+
 def test_unknown_keys_are_kept_and_reported_and_stop_nothing() -> None:
     parsed = parse_config(a_document(frobnicate=1, logging={"level": "INFO"}))
     assert parsed.config is not None

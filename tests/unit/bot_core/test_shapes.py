@@ -206,7 +206,11 @@ def test_a_source_without_a_feed_is_valid_and_cannot_run_in_this_version(source:
         (("broker", "cash"), True, "True is no number"),
         (("broker", "commission"), 1.5, "1.5 is out of range; allowed: a number from 0 to 1"),
         (("broker", "testnet"), "yes", "'yes' is neither true nor false"),
-        (("broker", "type"), ["binance"], "['binance'] is no known broker (mock, file_broker and backtrader mean paper"),
+        (
+            ("broker", "type"),
+            ["binance"],
+            "['binance'] is no known broker (mock, file_broker and",
+        ),
         (("broker", "trading_mode"), "demo", "'demo' is no trading mode; allowed: paper, live"),
         (("broker", "name"), 3, "3 is no text"),
         (("data", "interval"), "60", "'60' is no interval"),

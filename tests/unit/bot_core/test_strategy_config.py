@@ -29,7 +29,7 @@ def notices_of(document):
         ({"rsi_oversold": 20, "e_rsi_oversold": 25}, 20.0),
         ({"rsi_oversold": 0, "e_rsi_oversold": 25}, 0.0),
         ({"oversold": 34}, 34.0),
-        ({"e_rsi_oversold": 25, "oversold": 34}, 25.0),
+        ({"e_rsi_oversold": 25, "oversold": 34}, 34.0),
         ({"rsi_oversold": None}, 30.0),
     ],
 )
@@ -268,20 +268,38 @@ OWN_INDICATORS = [
 ]
 
 
-def test_a_list_of_indicators_that_says_what_the_rule_does_is_ignored_with_a_notice():
+def test_a_list_of_indicators_that_says_what_the_rule_does_changes_nothing_and_is_noted():
     document = strategy_document()
     document["parameters"]["entry_logic"]["indicators"] = OWN_INDICATORS
     assert notices_of(document) == [
-        "strategy.parameters.entry_logic.indicators: is not read: RSIOrBBEntryMixin brings its own indicators"
+        "strategy.parameters.entry_logic.indicators: only its numbers are read: RSIOrBBEntryMixin brings its own ones"
     ]
 
 
-def test_a_list_of_indicators_that_says_something_else_is_a_problem():
+def test_a_list_of_indicators_wins_over_a_parameter_and_says_so():
     document = strategy_document(entry_params={"rsi_period": 10})
     document["parameters"]["entry_logic"]["indicators"] = [{"type": "RSI", "params": {"timeperiod": 14}}]
-    (problem,) = problems_of(document)
-    assert "entry_logic.indicators.0" in problem
-    assert "RSI(timeperiod 10)" in problem
+    config, problems, notices = parse_strategy(document)
+    assert problems == []
+    assert config.entry.whole("rsi_period") == 14
+    assert any("says rsi_period 14, which wins over 10" in str(notice) for notice in notices)
+
+
+def test_a_word_in_a_list_stands_for_the_logic_parameter_of_that_name():
+    document = strategy_document(entry_params={"mine": 9})
+    document["parameters"]["entry_logic"]["indicators"] = [{"type": "RSI", "params": {"timeperiod": "mine"}}]
+    config, problems, _ = parse_strategy(document)
+    assert problems == []
+    assert config.entry.whole("rsi_period") == 9
+
+
+def test_two_indicators_of_one_kind_are_read_in_the_order_of_the_list():
+    averages = [{"type": "SMA", "params": {"timeperiod": period}} for period in (7, 21)]
+    config, problems, _ = parse_strategy(
+        with_list(strategy_document(exit_="MACrossoverExitMixin"), "exit_logic", *averages)
+    )
+    assert problems == []
+    assert (config.exit.whole("fast_period"), config.exit.whole("slow_period")) == (7, 21)
 
 
 def with_list(document, part, *indicators):
@@ -301,10 +319,14 @@ def test_a_list_of_indicators_gives_the_values_that_no_parameter_gives():
 
 
 @pytest.mark.parametrize("field", ["close", ["volume"], {}])
-def test_a_list_that_averages_another_column_than_the_volume_is_a_problem(field):
-    average = {"type": "SMA", "params": {"timeperiod": 20}, "data_field": field}
-    (problem,) = problems_of(with_list(strategy_document("RSIBBVolumeEntryMixin"), "entry_logic", average))
-    assert "entry_logic.indicators.0" in problem
+def test_an_indicator_that_the_rule_has_not_is_kept_and_noted(field):
+    average = {"type": "SMA", "params": {"timeperiod": 33}, "data_field": field}
+    config, problems, notices = parse_strategy(
+        with_list(strategy_document("RSIBBVolumeEntryMixin"), "entry_logic", average)
+    )
+    assert problems == []
+    assert config.entry.whole("vol_ma_period") == 20
+    assert any("indicators.0: is none of the rule's own indicators" in str(notice) for notice in notices)
 
 
 def test_a_list_may_average_another_indicator_under_any_alias():
@@ -314,11 +336,24 @@ def test_a_list_may_average_another_indicator_under_any_alias():
     assert config.entry.whole("atr_sma_period") == 60
 
 
-@pytest.mark.parametrize("period", ["14", 0, 14.5, True, None, [14]])
-def test_a_list_with_a_value_that_is_not_allowed_is_a_problem(period):
+@pytest.mark.parametrize("period", [0, 14.5, -3])
+def test_a_list_with_a_number_that_is_not_allowed_is_a_problem(period):
     listed = {"type": "RSI", "params": {"timeperiod": period}}
     (problem,) = problems_of(with_list(strategy_document(), "entry_logic", listed))
-    assert "entry_logic.indicators.0" in problem
+    assert "entry_logic.indicators" in problem
+    assert "is not allowed for rsi_period" in problem
+
+
+@pytest.mark.parametrize("period", ["14", True, None, [14]])
+def test_what_is_no_number_in_a_list_leaves_the_parameter_as_it_is(period):
+    listed = {"type": "RSI", "params": {"timeperiod": period}}
+    config, problems, _ = parse_strategy(with_list(strategy_document(), "entry_logic", listed))
+    assert problems == []
+    assert config.entry.whole("rsi_period") == 14
+
+
+def test_no_lower_limit_may_be_written_as_zero():
+    assert strategy_config(min_position_size=0, position_size=0.02).fraction == Decimal("0.02")
 
 
 def test_a_message_never_shows_what_looks_like_a_secret():
