@@ -5,9 +5,9 @@ from collections.abc import Collection
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.leases import LeaseStore, process_holder
+from bot_runtime.engine.assembly import Surroundings
 from bot_runtime.engine.board import FleetBoard
 from bot_runtime.engine.bot_engine import Rhythm
-from bot_runtime.engine.bot_instance import Surroundings
 from bot_runtime.engine.progress import Progress
 from bot_runtime.settings import Settings
 from bot_runtime.strategy_manager import StrategyManager

@@ -15,8 +15,9 @@ from bot_core.models.config import BotConfig, UpdatePolicy, parse_config
 from bot_core.models.errors import FatalError, TransientError
 from bot_core.store.database import Database
 from bot_core.store.listen import backoff_seconds
+from bot_runtime.engine.assembly import Assignment, Surroundings
 from bot_runtime.engine.board import Phase
-from bot_runtime.engine.bot_instance import Assignment, BotInstance, Surroundings
+from bot_runtime.engine.bot_instance import BotInstance
 from bot_runtime.persistence.last_good import last_good_document
 
 _log = structlog.get_logger(__name__)

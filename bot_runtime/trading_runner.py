@@ -12,8 +12,8 @@ from contextlib import AsyncExitStack
 import structlog
 
 from bot_core.store.listen import Listener
+from bot_runtime.engine.assembly import Surroundings
 from bot_runtime.engine.board import Phase
-from bot_runtime.engine.bot_instance import Surroundings
 from bot_runtime.health import HealthServer
 from bot_runtime.settings import Settings
 from bot_runtime.strategy_manager import StrategyManager

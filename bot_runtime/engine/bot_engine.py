@@ -23,7 +23,8 @@ from bot_runtime.engine.board import BotBoard, FleetBoard, Phase
 from bot_runtime.engine.kernel import Closed, Kernel, Opened
 from bot_runtime.engine.progress import Progress
 from bot_runtime.feeds.base import Feed
-from bot_runtime.persistence.ledger import Ledger, WorkingOrder
+from bot_runtime.persistence.ledger import Ledger
+from bot_runtime.persistence.rows import WorkingOrder
 from bot_runtime.persistence.snapshot import Snapshot, balance_of
 
 _log = structlog.get_logger(__name__)

@@ -6,14 +6,13 @@ another.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import structlog
 
 from bot_core.logs import masked
-from bot_core.models.bot import BotRow, BotStatus, document_hash
-from bot_core.models.config import BotConfig, parse_config
+from bot_core.models.bot import BotStatus, document_hash
+from bot_core.models.config import parse_config
 from bot_core.models.errors import (
     FatalError,
     InvalidBotError,
@@ -22,51 +21,15 @@ from bot_core.models.errors import (
     SchemaMissingError,
     TransientError,
 )
-from bot_core.store.bots import BotStore
-from bot_core.store.database import Database
-from bot_core.store.leases import Lease, LeaseStore
+from bot_core.store.leases import Lease
 from bot_core.store.listen import backoff_seconds
-from bot_runtime.brokers.registry import build_broker
-from bot_runtime.engine.board import BotBoard, FleetBoard, Phase
-from bot_runtime.engine.bot_engine import BotEngine, Rhythm
-from bot_runtime.engine.kernel import Kernel
-from bot_runtime.engine.progress import Progress
-from bot_runtime.engine.resume import resume_account
-from bot_runtime.feeds.registry import build_feed
-from bot_runtime.indicators.history import History
+from bot_runtime.engine.assembly import Assignment, Surroundings, build_engine
+from bot_runtime.engine.board import BotBoard, Phase
+from bot_runtime.engine.bot_engine import BotEngine
 from bot_runtime.persistence.last_good import last_good_document
-from bot_runtime.persistence.ledger import Ledger
-from bot_runtime.persistence.snapshot import Snapshot
-from bot_runtime.strategies.registry import build_sizing, build_strategy
 
 _log = structlog.get_logger(__name__)
 _TURN_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """The singletons of the process that every bot shares."""
-
-    database: Database
-    store: BotStore
-    leases: LeaseStore
-    fleet: FleetBoard
-    progress: Progress
-    rhythm: Rhythm
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """What to run: the row as read, its configuration, and the hash of the document that it came from."""
-
-    row: BotRow
-    config: BotConfig
-    document: Any
-    config_hash: str
-
-    @classmethod
-    def of(cls, row: BotRow, config: BotConfig, document: Any) -> "Assignment":
-        return cls(row, config, document, document_hash(document))
 
 
 class BotInstance:
@@ -177,7 +140,7 @@ class BotInstance:
         if not await around.store.observe(lease, BotStatus.STARTING):
             return  # the row asks for a stop by now, or is gone
         self._mark()
-        engine = await self._build(lease)
+        engine = await build_engine(around, self.assignment, lease, self.board, self._mark)
         self._show(Phase.RUNNING, self._kept)
         if not self._kept and await around.store.observe(lease, BotStatus.RUNNING):
             self._log.info("bot_running", epoch=lease.epoch, config_hash=self.assignment.config_hash)
@@ -211,50 +174,6 @@ class BotInstance:
         self._leave_when_flat = isinstance(error, NotFlatError)
         _describe(self.board, self.assignment)
         return True
-
-    async def _build(self, lease: Lease) -> BotEngine:
-        around, assigned = self._around, self.assignment
-        config = assigned.config
-        ledger = Ledger(around.database, around.leases, lease, assigned.row, config)
-        saved = await ledger.load()
-        strategy = build_strategy(config.strategy)
-        account = await resume_account(ledger, saved, assigned.row, config)
-        feed = build_feed(config.data.model_dump(exclude_none=True), config.symbol)
-        capacity = feed.history_capacity(max(config.data.lookback_bars, strategy.warmup))
-        history = History(feed.interval_seconds, capacity)
-        kernel = Kernel(
-            bot_id=assigned.row.id,
-            strategy=strategy,
-            account=account,
-            position_size=build_sizing(config.strategy),
-            history=history,
-        )
-        adopted = account.position if saved.snapshot is None else None
-        cursor = saved.cursor
-        if cursor is None and adopted is not None:
-            cursor = adopted.entry_time  # its exit is looked for from the bar after the one that it was opened on
-        self._mark()
-        if cursor is not None:
-            kernel.warm_up(await feed.history(cursor, history.reload_limit))
-        kernel.load_state({} if saved.snapshot is None else saved.snapshot.rule_state)
-        if adopted is not None:
-            strategy.opened(adopted)
-        snapshot = Snapshot(cursor, kernel.dump_state(), account)
-        await ledger.begin(snapshot, assigned.document, document_hash(assigned.document))
-        self._mark()
-        engine = BotEngine(
-            kernel=kernel,
-            ledger=ledger,
-            broker=build_broker(config.broker),
-            feed=feed,
-            cursor=cursor,
-            board=self.board,
-            fleet=around.fleet,
-            progress=around.progress,
-            rhythm=around.rhythm,
-        )
-        await engine.recover(saved.working)
-        return engine
 
     async def _lease(self) -> Lease | None:
         """Wait for the lease; None when told to stop meanwhile."""

@@ -16,7 +16,8 @@ from bot_core.models.shapes.market import plain_symbol
 from bot_runtime.domain.account import Account
 from bot_runtime.domain.money import round_money
 from bot_runtime.domain.position import Direction, Position
-from bot_runtime.persistence.ledger import Ledger, Saved, is_mine, is_superseded
+from bot_runtime.persistence.ledger import Ledger, Saved
+from bot_runtime.persistence.rows import is_mine, is_superseded
 from bot_runtime.persistence.snapshot import Snapshot
 
 _log = structlog.get_logger(__name__)

@@ -16,31 +16,32 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot_core.models.bot import BotRow
 from bot_core.models.config import BotConfig
 from bot_core.models.errors import InvalidBotError
-from bot_core.models.shapes.market import plain_symbol
 from bot_core.schema import bots, messages, positions, trades
 from bot_core.schema import state as state_table
 from bot_core.store.database import Database
 from bot_core.store.events import record_event
 from bot_core.store.journal import OrderState, filled_values, move, working_orders, write_intent
 from bot_core.store.leases import Lease, LeaseStore
-from bot_runtime.domain.order import Fill, OrderIntent, OrderType, Purpose, Side
+from bot_runtime.domain.order import Fill, OrderIntent
 from bot_runtime.domain.position import Position
 from bot_runtime.domain.trade import Trade
 from bot_runtime.persistence.messages import closed_message, opened_message
-from bot_runtime.persistence.snapshot import Snapshot, dump_account, load_account
+from bot_runtime.persistence.rows import (
+    WorkingOrder,
+    closed_position_values,
+    closed_trade_values,
+    is_mine,
+    open_trade_values,
+    order_values,
+    position_values,
+    read_snapshot,
+    state_values,
+    superseded,
+    working_order,
+)
+from bot_runtime.persistence.snapshot import Snapshot
 
-#: In `extra_metadata` of an open trade that an older program left behind: the id of the one that was adopted.
-SUPERSEDED = "superseded_by_trade"
 _ENTERED = func.coalesce(trades.c.entry_time, trades.c.buy_order_created, trades.c.created_at)
-
-
-@dataclass(frozen=True)
-class WorkingOrder:
-    """An order of the journal that the venue may still act on."""
-
-    intent: OrderIntent
-    state: OrderState
-    symbol: str
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,9 @@ class Ledger:
             )
             closed = await connection.execute(select(trades.c.net_pnl).where(mine, trades.c.status == "closed"))
             return Saved(
-                snapshot=None if found is None or found.account is None else _snapshot(found),
+                snapshot=None if found is None or found.account is None else read_snapshot(found),
                 cursor=None if found is None else found.cursor,
-                working=tuple(_working(order) for order in working),
+                working=tuple(working_order(order) for order in working),
                 open_trades=tuple(dict(row) for row in open_rows.mappings()),
                 realized_pnl=sum((value or Decimal(0) for (value,) in closed), Decimal(0)),
             )
@@ -95,7 +96,7 @@ class Ledger:
         """Journal an order before it is sent. False, with nothing written, when it is in the journal already."""
         async with self.database.write() as connection:
             await self.lease.check(connection)
-            new = await write_intent(connection, self._order_values(intent))
+            new = await write_intent(connection, order_values(self.row, self.config, intent, self.lease.epoch))
             if new:
                 await self._save(connection, snapshot)
             return new
@@ -112,7 +113,8 @@ class Ledger:
             if not await self._book(connection, fill):
                 return False
             position_id = await self._insert_position(connection, position)
-            await self._insert_trade(connection, intent, position, position_id)
+            values = open_trade_values(self.row, self.config, intent, position)
+            await connection.execute(insert(trades).values(position_id=position_id, **values))
             await self._finish(connection, snapshot, opened_message(self.row, self.config, position), intent)
             return True
 
@@ -122,7 +124,8 @@ class Ledger:
             if not await self._book(connection, fill):
                 return False
             position_id = await self._close_trade(connection, intent, trade)
-            await self._close_position(connection, position_id, trade)
+            this = positions.c.id == position_id
+            await connection.execute(update(positions).where(this).values(closed_position_values(trade)))
             await self._finish(connection, snapshot, closed_message(self.row, self.config, trade), intent)
             return True
 
@@ -143,7 +146,7 @@ class Ledger:
                 connection, self.row.id, kind, message, actor="runtime", new=new, correlation_id=correlation_id
             )
 
-    async def adopt(self, trade: Mapping[str, Any], position: Position, superseded: list[int]) -> None:
+    async def adopt(self, trade: Mapping[str, Any], position: Position, outdated: list[int]) -> None:
         """Take over a trade that an older program left open: give it a position, and mark those that it outdates.
 
         The others stay open, and say which one was adopted.
@@ -154,9 +157,9 @@ class Ledger:
                 position_id = await self._insert_position(connection, position)
                 this = trades.c.id == trade["id"]
                 await connection.execute(update(trades).where(this).values(position_id=position_id))
-            query = select(trades.c.id, trades.c.extra_metadata).where(trades.c.id.in_(superseded))
+            query = select(trades.c.id, trades.c.extra_metadata).where(trades.c.id.in_(outdated))
             for trade_id, extra in (await connection.execute(query)).all():
-                values = {"extra_metadata": _object(extra) | {SUPERSEDED: trade["id"]}}
+                values = {"extra_metadata": superseded(extra, trade["id"])}
                 await connection.execute(update(trades).where(trades.c.id == trade_id).values(values))
 
     async def _book(self, connection: AsyncConnection, fill: Fill) -> bool:
@@ -174,65 +177,13 @@ class Ledger:
             await connection.execute(insert(messages).values(message))
 
     async def _insert_position(self, connection: AsyncConnection, position: Position) -> int:
-        values = {
-            "bot_id": self.row.id,
-            "trade_type": self.config.broker.trading_mode,
-            "symbol": self.config.symbol,
-            "direction": str(position.direction),
-            "opened_at": position.entry_time,
-            "qty_open": position.quantity,
-            "avg_price": position.entry_price,
-            "realized_pnl": Decimal(0),
-            "status": "open",
-        }
+        values = position_values(self.row, self.config, position)
         result = await connection.execute(insert(positions).values(values).returning(positions.c.id))
         return int(result.scalar_one())
 
-    async def _insert_trade(
-        self, connection: AsyncConnection, intent: OrderIntent, position: Position, position_id: int
-    ) -> None:
-        logic = self.config.strategy
-        values = {
-            "bot_id": self.row.id,
-            "trade_type": self.config.broker.trading_mode,
-            "strategy_name": logic.type,
-            "entry_logic_name": logic.entry.name,
-            "exit_logic_name": logic.exit.name,
-            "symbol": self.config.symbol,
-            "interval": self.config.data.interval,
-            "entry_time": position.entry_time,
-            "buy_order_created": position.signal_time,
-            "buy_order_closed": position.entry_time,
-            "entry_price": position.entry_price,
-            "entry_value": position.entry_price * position.quantity,
-            "size": position.quantity,
-            "direction": str(position.direction),
-            "commission": position.entry_commission,
-            "status": "open",
-            "extra_metadata": self._trade_metadata(intent) | {"entry_reason": position.entry_reason},
-            "created_at": datetime.now(UTC),
-            "position_id": position_id,
-        }
-        await connection.execute(insert(trades).values(values))
-
     async def _close_trade(self, connection: AsyncConnection, intent: OrderIntent, trade: Trade) -> int | None:
         found = await self._open_trade(connection)
-        values = {
-            "exit_time": trade.exit_time,
-            "sell_order_created": intent.signal_time,
-            "sell_order_closed": trade.exit_time,
-            "exit_price": trade.exit_price,
-            "exit_value": trade.exit_price * trade.size,
-            "commission": trade.commission,
-            "gross_pnl": trade.gross_pnl,
-            "net_pnl": trade.net_pnl,
-            "pnl_percentage": trade.pnl_percentage,
-            "exit_reason": trade.exit_reason[:100],
-            "status": "closed",
-            "exit_logic_name": self.config.strategy.exit.name,
-            "extra_metadata": _object(found.extra_metadata) | {"exit_order_id": intent.client_order_id},
-            "updated_at": datetime.now(UTC),
-        }
+        values = closed_trade_values(self.config, intent, trade, found.extra_metadata)
         await connection.execute(update(trades).where(trades.c.id == found.id).values(values))
         return found.position_id  # type: ignore[no-any-return]  # a row's column has no static type
 
@@ -248,88 +199,12 @@ class Ledger:
             "allowed: reopen the trade"
         )
 
-    async def _close_position(self, connection: AsyncConnection, position_id: int | None, trade: Trade) -> None:
-        if position_id is None:
-            return  # an adopted trade of the old platform, which kept no positions
-        values = {
-            "qty_open": Decimal(0),
-            "avg_price": None,
-            "realized_pnl": trade.gross_pnl,
-            "status": "closed",
-            "closed_at": trade.exit_time,
-        }
-        await connection.execute(update(positions).where(positions.c.id == position_id).values(values))
-
     async def _write_balance(self, connection: AsyncConnection, snapshot: Snapshot) -> None:
         values = {"current_balance": snapshot.balance, "total_pnl": snapshot.account.realized_pnl}
         await connection.execute(update(bots).where(bots.c.id == self.row.id).values(values))
 
     async def _save(self, connection: AsyncConnection, snapshot: Snapshot, **more: Any) -> None:
-        values = {
-            "cursor": snapshot.cursor,
-            "rule_state": snapshot.rule_state,
-            "account": dump_account(snapshot.account),
-            "updated_at": datetime.now(UTC),
-            **more,
-        }
+        values = state_values(snapshot) | more
         result = await connection.execute(update(state_table).where(state_table.c.bot_id == self.row.id).values(values))
         if result.rowcount == 0:
             await connection.execute(insert(state_table).values(bot_id=self.row.id, **values))
-
-    def _order_values(self, intent: OrderIntent) -> dict[str, Any]:
-        return {
-            "bot_id": self.row.id,
-            "client_order_id": intent.client_order_id,
-            "epoch": self.lease.epoch,
-            "purpose": str(intent.purpose),
-            "side": str(intent.side),
-            "type": str(intent.type),
-            "symbol": self.config.symbol,
-            "quantity": intent.quantity,
-            "price": intent.signal_price,
-            "bar_time": intent.signal_time,
-            "reason": intent.reason[:100],
-            "correlation_id": intent.client_order_id,
-        }
-
-    def _trade_metadata(self, intent: OrderIntent) -> dict[str, Any]:
-        return {
-            "order_id": intent.client_order_id,
-            "paper_trading": self.config.broker.trading_mode == "paper",
-            "signal_time": intent.signal_time.isoformat(),
-        }
-
-
-def _snapshot(row: Any) -> Snapshot:
-    return Snapshot(cursor=row.cursor, rule_state=row.rule_state or {}, account=load_account(row.account))
-
-
-def _working(order: dict[str, Any]) -> WorkingOrder:
-    intent = OrderIntent(
-        client_order_id=order["client_order_id"],
-        purpose=Purpose(order["purpose"]),
-        side=Side(order["side"]),
-        type=OrderType(order["type"]),
-        quantity=order["quantity"],
-        signal_time=order["bar_time"],
-        signal_price=order["price"],
-        reason=order["reason"],
-    )
-    return WorkingOrder(intent, OrderState(order["state"]), order["symbol"])
-
-
-def is_mine(trade: Mapping[Any, Any], config: BotConfig) -> bool:
-    """Whether an open trade is of the bot's market and mode, however its symbol is spelt, and not outdated."""
-    return (
-        plain_symbol(trade["symbol"]) == config.symbol
-        and trade["trade_type"] == config.broker.trading_mode
-        and not is_superseded(trade["extra_metadata"])
-    )
-
-
-def is_superseded(extra: Any) -> bool:
-    return SUPERSEDED in _object(extra)
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return dict(value) if isinstance(value, Mapping) else {}

@@ -12,9 +12,10 @@ from bot_core.schema import bots, orders, positions, state, trades
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.leases import LeaseStore
+from bot_runtime.engine.assembly import Assignment, Surroundings
 from bot_runtime.engine.board import FleetBoard
 from bot_runtime.engine.bot_engine import Rhythm
-from bot_runtime.engine.bot_instance import Assignment, BotInstance, Surroundings
+from bot_runtime.engine.bot_instance import BotInstance
 from bot_runtime.engine.progress import Progress
 from support.bars import strategy_document
 

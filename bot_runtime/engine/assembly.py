@@ -1,0 +1,115 @@
+"""A bot's engine, put together from its tables: how it starts, and how it recovers. Nothing is kept from before.
+
+It trades nothing: it reads, warms up, adopts, and settles what the last process left in the journal.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bot_core.models.bot import BotRow, document_hash
+from bot_core.models.config import BotConfig
+from bot_core.store.bots import BotStore
+from bot_core.store.database import Database
+from bot_core.store.leases import Lease, LeaseStore
+from bot_runtime.brokers.registry import build_broker
+from bot_runtime.domain.account import Account
+from bot_runtime.engine.board import BotBoard, FleetBoard
+from bot_runtime.engine.bot_engine import BotEngine, Rhythm
+from bot_runtime.engine.kernel import Kernel
+from bot_runtime.engine.progress import Progress
+from bot_runtime.engine.resume import resume_account
+from bot_runtime.feeds.base import Feed
+from bot_runtime.feeds.registry import build_feed
+from bot_runtime.indicators.history import History
+from bot_runtime.persistence.ledger import Ledger, Saved
+from bot_runtime.persistence.snapshot import Snapshot
+from bot_runtime.strategies.registry import build_sizing, build_strategy
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The singletons of the process that every bot shares."""
+
+    database: Database
+    store: BotStore
+    leases: LeaseStore
+    fleet: FleetBoard
+    progress: Progress
+    rhythm: Rhythm
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What to run: the row as read, its configuration, and the hash of the document that it came from."""
+
+    row: BotRow
+    config: BotConfig
+    document: Any
+    config_hash: str
+
+    @classmethod
+    def of(cls, row: BotRow, config: BotConfig, document: Any) -> "Assignment":
+        return cls(row, config, document, document_hash(document))
+
+
+async def build_engine(
+    around: Surroundings, assigned: Assignment, lease: Lease, board: BotBoard, mark: Callable[[], None]
+) -> BotEngine:
+    """Build and recover an engine under a lease; `mark` is called between steps, to be seen alive.
+
+    Raises InvalidBotError for what only a change of the row mends, TransientError for what time may.
+    """
+    config = assigned.config
+    ledger = Ledger(around.database, around.leases, lease, assigned.row, config)
+    saved = await ledger.load()
+    account = await resume_account(ledger, saved, assigned.row, config)
+    feed = build_feed(config.data.model_dump(exclude_none=True), config.symbol)
+    kernel = _kernel(assigned, account, feed)
+    mark()
+    cursor = await _warm_up(kernel, feed, saved)
+    await ledger.begin(
+        Snapshot(cursor, kernel.dump_state(), account), assigned.document, document_hash(assigned.document)
+    )
+    mark()
+    engine = BotEngine(
+        kernel=kernel,
+        ledger=ledger,
+        broker=build_broker(config.broker),
+        feed=feed,
+        cursor=cursor,
+        board=board,
+        fleet=around.fleet,
+        progress=around.progress,
+        rhythm=around.rhythm,
+    )
+    await engine.recover(saved.working)
+    return engine
+
+
+def _kernel(assigned: Assignment, account: Account, feed: Feed) -> Kernel:
+    config = assigned.config
+    strategy = build_strategy(config.strategy)
+    capacity = feed.history_capacity(max(config.data.lookback_bars, strategy.warmup))
+    return Kernel(
+        bot_id=assigned.row.id,
+        strategy=strategy,
+        account=account,
+        position_size=build_sizing(config.strategy),
+        history=History(feed.interval_seconds, capacity),
+    )
+
+
+async def _warm_up(kernel: Kernel, feed: Feed, saved: Saved) -> datetime | None:
+    """Bring the kernel to the cursor, which is returned: None where the bot begins with the data's first bar."""
+    adopted = kernel.account.position if saved.snapshot is None else None
+    cursor = saved.cursor
+    if cursor is None and adopted is not None:
+        cursor = adopted.entry_time  # its exit is looked for from the bar after the one that it was opened on
+    if cursor is not None:
+        kernel.warm_up(await feed.history(cursor, kernel.history.reload_limit))
+    kernel.load_state({} if saved.snapshot is None else saved.snapshot.rule_state)
+    if adopted is not None:
+        kernel.strategy.opened(adopted)
+    return cursor
