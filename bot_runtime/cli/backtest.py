@@ -14,6 +14,7 @@ from itertools import count, product
 from json import dumps
 from pathlib import Path
 
+from bot_core.logs import configure_logging
 from bot_core.models.errors import TradingBotError
 from bot_runtime.cli.backtest_report import RUN_HEADS, columns, figure_lines, run_cells
 from bot_runtime.cli.backtest_run import Form, Job, Outcome, run_job
@@ -166,7 +167,8 @@ def _in_pool(jobs: Sequence[Job], processes: int) -> Iterator[tuple[int, Outcome
 
 
 def _prepare_worker() -> None:
-    """A spawned process begins without plugins. Ctrl-C reaches it too: it ends without a word."""
+    """A spawned process begins without plugins, and logs to standard output. Ctrl-C reaches it too: without a word."""
+    configure_logging("WARNING", json=False)
     install()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -176,6 +178,8 @@ def _outcome(future: Future[Outcome], job: Job) -> Outcome:
         return future.result()
     except BrokenProcessPool:
         return Outcome(job, error="a worker process was killed, perhaps for want of memory; try --jobs 1")
+    except Exception as error:  # noqa: BLE001 - what a plugin made may not survive the way between processes
+        return Outcome(job, error=f"the run's result was lost: {type(error).__name__}: {error}")
 
 
 def _print_remarks(outcome: Outcome, *, name: bool) -> None:

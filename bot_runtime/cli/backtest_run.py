@@ -68,7 +68,7 @@ def run_job(job: Job, progress: Advance | None = None) -> Outcome:
         return Outcome(job, error=str(error))
     except OSError as error:
         return Outcome(job, error=f"{error.filename or job.path}: {error.strerror or error}")
-    except Exception as error:  # noqa: BLE001 - a rule may be anybody's code
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a rule may be anybody's code
         return Outcome(job, error=f"the run broke off: {type(error).__name__}: {error}")
 
 
@@ -110,7 +110,7 @@ def _read_bars(path: Path, seconds: int, names: tuple[tuple[str, str], ...]) -> 
 
 def _document(path: Path, bot: int) -> Any:
     bots = read_bots(path)
-    if bot >= len(bots):
+    if not 0 <= bot < len(bots):
         raise InvalidBotError(f"{path} has no bot {bot}; allowed: 0 to {len(bots) - 1}")
     return bots[bot][1]
 

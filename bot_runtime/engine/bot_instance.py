@@ -112,7 +112,7 @@ class BotInstance:
             self._log.warning("bot_will_be_rebuilt", error=str(error), error_type=type(error).__name__)
         except FatalError:
             raise
-        except Exception as error:  # noqa: BLE001  # whatever it was, it is this bot's alone
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's exit is this bot's alone as well
             self._log.exception("bot_failed")
             await self._fail(error)
         else:
@@ -192,7 +192,7 @@ class BotInstance:
         except Exception as error:  # noqa: BLE001  # it lapses by itself
             self._log.warning("lease_not_released", error=str(error))
 
-    async def _fail(self, error: Exception) -> None:
+    async def _fail(self, error: Exception | SystemExit) -> None:
         self.board.errors += 1
         self._mark()
         message = masked((str(error).strip() or type(error).__name__).splitlines()[0])

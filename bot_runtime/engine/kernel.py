@@ -11,6 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeAlias, assert_never
 
+from bot_core.models.errors import InvalidBotError
 from bot_runtime.domain.account import Account
 from bot_runtime.domain.bar import Bar
 from bot_runtime.domain.money import ZERO, decimal_of
@@ -98,7 +99,7 @@ class Kernel:
         position = self.account.position
         if position is None:
             return None if self.pending is not None else self._entry(bar, view)
-        reason = self.strategy.exit(view, position)
+        reason = _checked(self.strategy.exit(view, position), self.strategy.exit_name)
         if reason is None or self.pending is not None:
             return None
         return self._intend(bar, Purpose.EXIT, Side.SELL, position.quantity, reason)
@@ -115,7 +116,7 @@ class Kernel:
         return not early and self.history.bars_seen > self.strategy.first_bar
 
     def _entry(self, bar: Bar, view: View) -> OrderIntent | None:
-        reason = self.strategy.enter(view)
+        reason = _checked(self.strategy.enter(view), self.strategy.entry_name)
         if reason is None:
             return None
         quantity = self._sizing.quantity(self.account.cash, decimal_of(bar.close))
@@ -146,3 +147,10 @@ class Kernel:
             raise ValueError(f"order {intent.client_order_id} is for {intent.quantity}, filled {fill.quantity}")
         if fill.price <= ZERO or fill.commission < ZERO:
             raise ValueError(f"fill of {intent.client_order_id} at {fill.price}, commission {fill.commission}")
+
+
+def _checked(reason: Any, rule: str) -> str | None:
+    """A rule answers with a text or with nothing: False would otherwise be taken as a signal on every bar."""
+    if reason is None or (isinstance(reason, str) and reason):
+        return reason
+    raise InvalidBotError(f"{rule} answered {reason!r}; allowed: the reason of a signal as a text, or None")

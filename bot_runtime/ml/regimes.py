@@ -57,11 +57,16 @@ class HmmFile(BaseModel):
         width = len(self.features)
         try:
             full = [np.diag(item) if np.ndim(item) == 1 else np.array(item) for item in map(np.array, self.covars)]
-            if any(item.shape != (width, width) or not np.array_equal(item, item.T) for item in full):
+            if any(item.shape != (width, width) or not _is_symmetric(item) for item in full):
                 raise ValueError(f"covars is for another number of features, or not symmetric; allowed: {width}")
-            return np.array([np.linalg.inv(np.linalg.cholesky(item)) for item in full])
+            return np.array([np.linalg.inv(np.linalg.cholesky((item + item.T) / 2)) for item in full])
         except np.linalg.LinAlgError as error:
             raise ValueError("covars has a state whose covariances are not positive definite") from error
+
+
+def _is_symmetric(item: Floats) -> bool:
+    """Up to rounding: what a fit gives is symmetric only to the last bits."""
+    return bool(np.allclose(item, item.T, rtol=1e-9, atol=1e-12 * np.abs(item).max()))
 
 
 class Regimes:

@@ -68,7 +68,7 @@ class Booster:
         if booster.get("name", "gbtree") != "gbtree":
             raise ValueError(f"booster {booster['name']}; allowed: gbtree")
         self._logistic = objective in _LOGISTIC
-        self._trees = [Tree(tree, self.features) for tree in booster["model"]["trees"]]
+        self._trees = [Tree(tree, self.features) for tree in _used(learner, booster["model"])]
         self._base = self._margin(learner["learner_model_param"]["base_score"])
 
     @classmethod
@@ -94,6 +94,16 @@ class Booster:
         if not 0 < value < 1:
             raise ValueError(f"base_score {value}; allowed: above 0, below 1")
         return math.log(value / (1 - value))
+
+
+def _used(learner: Any, model: Any) -> list[Any]:
+    """The trees that XGBoost itself predicts with: up to the best iteration, where training stopped early."""
+    trees: list[Any] = model["trees"]
+    best = learner.get("attributes", {}).get("best_iteration")
+    if best is None:
+        return trees
+    parallel = int(model.get("gbtree_model_param", {}).get("num_parallel_tree", 1)) or 1
+    return trees[: (int(best) + 1) * parallel]
 
 
 def _logistic(value: float) -> float:

@@ -78,7 +78,7 @@ def _built(group: Group, name: str, needed: tuple[str, ...], build: Callable[[An
         built = build(plugin)
     except InvalidBotError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InvalidBotError(f"plugin {name} can't be built: {type(error).__name__}: {error}") from error
     missing = [attribute for attribute in needed if not hasattr(built, attribute)]
     if missing:

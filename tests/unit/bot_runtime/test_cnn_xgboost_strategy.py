@@ -172,6 +172,12 @@ def test_a_row_falls_into_the_leaf_that_xgboost_would_choose(row, leaf):
     assert booster.predict(np.array(row)) == pytest.approx(logistic(leaf + 0.125))
 
 
+def test_a_model_that_stopped_early_predicts_with_its_best_iteration_only():
+    trees = [stump(0, 9.0, leaf, leaf) for leaf in (0.5, 0.25, -3.0)]
+    booster = Booster(booster_document(trees, 1, attributes={"best_iteration": "1"}))
+    assert booster.predict(np.zeros(1)) == pytest.approx(logistic(0.75))
+
+
 @pytest.mark.parametrize("base_score", ["2E-1", "[2E-1]", "0.2"])
 def test_the_base_score_is_a_probability_for_a_logistic_objective(base_score):
     parameters = {"base_score": base_score, "num_class": "0", "num_feature": "1"}

@@ -120,6 +120,12 @@ def test_a_matrix_of_covariances_with_nothing_off_its_diagonal_is_the_same_as_va
     np.testing.assert_array_equal(Regimes("hmm.json").compute(columns_of(BARS))["confidence"], plain)
 
 
+def test_covariances_that_are_symmetric_but_for_the_last_bits_are_taken_as_a_fit_gives_them(models):
+    nearly = [[[1e-6, 2e-7], [2e-7 + 1e-21, 1e-6]], [[1e-5, 0], [1e-20, 4e-6]]]
+    write_hmm(models / "hmm.json", REGIME_FEATURES, [QUIET, WILD], nearly)
+    assert np.isfinite(Regimes("hmm.json").compute(columns_of(BARS))["confidence"]).any()
+
+
 def test_the_end_of_the_bars_gives_the_very_values_of_the_whole(models):
     strategy = build_strategy(config_of())
     for indicator in strategy.indicators:
