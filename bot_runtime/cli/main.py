@@ -4,6 +4,7 @@
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -46,6 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0]
         print(f"tradingbot: the database refuses: {masked(reason)}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; Python must not complain of it again when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         return 130
