@@ -136,7 +136,7 @@ class StrategyManager:
             await self._start(row)
         elif desired.restart:
             _log.info("bot_restarting", bot_id=row.id, reason=desired.reason)
-            self._later(row.id, self._restart(row.id))
+            self._later(row.id, self._stop(row.id))
         else:
             await self._update(row, instance)
 
@@ -187,7 +187,7 @@ class StrategyManager:
                 await self._around.store.failed(row.id, parsed.error, keep_status=True)
         elif instance.done or self._applies_now(instance, parsed.config):
             _log.info("config_changed", bot_id=row.id, config_hash=row.config_hash)
-            self._later(row.id, self._restart(row.id))
+            self._later(row.id, self._stop(row.id))
         elif parsed.config.update_policy is UpdatePolicy.MANUAL:
             self._report_once(row, "config_change_held", "update_policy is manual: it is applied at the next start")
         else:
@@ -210,18 +210,12 @@ class StrategyManager:
         return True
 
     async def _stop(self, bot_id: int) -> None:
+        """Drain the instance. The next pass starts it from the row as it then is, where that asks to run."""
         instance = self._instances.get(bot_id)
         if instance is None:
             return
         await instance.stop()  # which writes `stopped`, if it was this process that traded the bot
         self._instances.pop(bot_id, None)
-
-    async def _restart(self, bot_id: int) -> None:
-        """Drain the instance and let the next pass start it from the row as it then is."""
-        instance = self._instances[bot_id]
-        await instance.stop()
-        self._instances.pop(bot_id, None)
-        self._awake.set()
 
     async def _answer_stop(self, row: BotRow) -> None:
         """A stop was requested of a bot that does not run here; answer it unless another process trades it."""

@@ -53,10 +53,6 @@ class BotInstance:
     def done(self) -> bool:
         return self._task is not None and self._task.done()
 
-    @property
-    def flat(self) -> bool:
-        return self._engine is not None and self._engine.flat
-
     def start(self, on_end: Callable[[int, BaseException | None], None]) -> None:
         """Begin. `on_end` hears that the task is over, with what it died of where that was not dealt with."""
         self._task = asyncio.create_task(self._supervise(), name=f"bot-{self.assignment.row.id}")
