@@ -15,7 +15,7 @@ LOCK = env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make lock" $(LOCK_TOOL) --q
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host $(LOCK_FLAGS)
 
 lock: ## Pin requirements/*.txt from pyproject.toml, with hashes; LOCK_FLAGS=--upgrade for the newest (needs pip-tools)
-	$(LOCK) --output-file=requirements/bot.txt pyproject.toml
+	$(LOCK) --extra=live --output-file=requirements/bot.txt pyproject.toml
 	$(LOCK) --extra=operator --constraint=requirements/bot.txt --output-file=requirements/operator.txt pyproject.toml
 	$(LOCK) --extra=operator --extra=dev --build-deps-for=editable --constraint=requirements/operator.txt --output-file=requirements/dev.txt pyproject.toml
 	$(LOCK) --only-build-deps --build-deps-for=wheel --output-file=requirements/build.txt pyproject.toml

@@ -30,11 +30,25 @@ class OrderType(StrEnum):
     """How an order is priced."""
 
     MARKET = "market"
+    LIMIT = "limit"
+    STOP = "stop"
+
+
+class OrderStatus(StrEnum):
+    """What a venue says of an order. `CANCELED` covers expired; each but `OPEN` is final."""
+
+    OPEN = "open"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    REJECTED = "rejected"
 
 
 @dataclass(frozen=True, slots=True)
 class OrderIntent:
-    """An order as decided on the close of the bar at `signal_time`, whose close is `signal_price`."""
+    """An order as decided on the close of the bar at `signal_time`, whose close is `signal_price`.
+
+    `limit_price` is that of a LIMIT order, `stop_price` the trigger of a STOP order, which then is a market order.
+    """
 
     client_order_id: str
     purpose: Purpose
@@ -44,11 +58,42 @@ class OrderIntent:
     signal_time: datetime
     signal_price: Decimal
     reason: str
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReport:
+    """What the venue knows of one order, now. Amounts are cumulative; times aware UTC.
+
+    `filled` is what was executed in base units, `average_price` its mean price, `commission` all that was charged, in
+    quote currency. `base_fee` is the part of `filled` that the venue kept as its fee: not received, and worth
+    `base_fee * average_price` of commission, which `commission` includes. `reason` says why it was rejected.
+    """
+
+    client_order_id: str
+    broker_order_id: str
+    status: OrderStatus
+    quantity: Decimal
+    filled: Decimal
+    average_price: Decimal | None
+    commission: Decimal
+    time: datetime
+    base_fee: Decimal = Decimal(0)
+    reason: str = ""
+
+    @property
+    def final(self) -> bool:
+        """Whether the venue will never change it again."""
+        return self.status is not OrderStatus.OPEN
 
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """An executed order: `time` is that of the bar in which it filled, `commission` is in quote currency."""
+    """What an order came to once it was final: `quantity` was received (or given), at `price` on average.
+
+    `time` is that of the bar in which it filled (paper) or of the execution (live); `commission` is in quote currency.
+    """
 
     client_order_id: str
     time: datetime

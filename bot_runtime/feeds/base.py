@@ -15,6 +15,18 @@ from bot_runtime.domain.bar import Bar
 Sleeper: TypeAlias = Callable[[float], Awaitable[None]]
 
 
+class PastFeed:
+    """What feeds of bars of the past have in common: a bot begins at the first bar, and none is ever late."""
+
+    live = False
+
+    async def newest(self) -> datetime | None:
+        return None
+
+    def trouble(self) -> str | None:
+        return None
+
+
 class Feed(Protocol):
     """Duties beside what the signatures say.
 
@@ -30,6 +42,11 @@ class Feed(Protocol):
         ...
 
     @property
+    def live(self) -> bool:
+        """Return whether the bars are of now: a bar that closed long ago is late, and no order is sent on it."""
+        ...
+
+    @property
     def notices(self) -> tuple[Notice, ...]:
         """Return what is odd about the data read so far."""
         ...
@@ -38,12 +55,20 @@ class Feed(Protocol):
         """Return the capacity of the history for rules that need `warmup` bars; None to keep every bar."""
         ...
 
+    async def newest(self) -> datetime | None:
+        """Return the open time of the newest closed bar where a new bot begins after it; None: at the first bar."""
+        ...
+
     async def history(self, until: datetime, limit: int | None) -> list[Bar]:
         """Return the last `limit` (None: all) closed bars with time <= `until`, oldest first."""
         ...
 
     def bars(self, after: datetime | None) -> AsyncIterator[Bar]:
         """Deliver every bar with time > `after` (None: from the first), in order, at the feed's pace."""
+        ...
+
+    def trouble(self) -> str | None:
+        """Return what is wrong with the data right now, such as a feed that is stale; None where all is well."""
         ...
 
     async def aclose(self) -> None: ...

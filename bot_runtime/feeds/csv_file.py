@@ -9,7 +9,7 @@ from typing import Any
 from bot_core.models.errors import InvalidBotError
 from bot_core.models.problem import Notice
 from bot_runtime.domain.bar import Bar
-from bot_runtime.feeds.base import Pace, Sleeper
+from bot_runtime.feeds.base import Pace, PastFeed, Sleeper
 from bot_runtime.feeds.csv_bars import CsvBars, read_csv_bars
 from bot_runtime.feeds.intervals import interval_seconds
 from bot_runtime.feeds.options import number_option
@@ -17,7 +17,7 @@ from bot_runtime.feeds.options import number_option
 _DEFAULT_REALTIME_SECONDS = 1.0
 
 
-class CsvFeed:
+class CsvFeed(PastFeed):
     """Bars of the past, as fast as they are taken, or paced with `simulate_realtime` and `realtime_interval`."""
 
     finite = True

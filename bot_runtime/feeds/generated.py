@@ -7,7 +7,7 @@ from typing import Any
 
 from bot_core.models.problem import Notice
 from bot_runtime.domain.bar import Bar
-from bot_runtime.feeds.base import Pace, Sleeper
+from bot_runtime.feeds.base import Pace, PastFeed, Sleeper
 from bot_runtime.feeds.intervals import interval_seconds
 from bot_runtime.feeds.options import number_option, time_option
 from bot_runtime.feeds.synthetic import SyntheticMarket
@@ -18,7 +18,7 @@ _DEFAULT_SPEED = 20
 _ENDLESS = -1
 
 
-class GeneratedFeed:
+class GeneratedFeed(PastFeed):
     """`seed`, `start`, `speed` (bars per second; 0: as fast as they are taken) and `bars` (end after that many)."""
 
     def __init__(self, data: Mapping[str, Any], symbol: str, *, sleep: Sleeper = asyncio.sleep) -> None:

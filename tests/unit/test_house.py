@@ -38,11 +38,11 @@ def test_pinned_requirements_have_hashes_and_no_index_address(name: str) -> None
 
 def test_the_bot_needs_no_operator_framework_and_no_data_frames() -> None:
     text = (PROJECT / "requirements" / "bot.txt").read_text(encoding="utf-8")
-    assert not re.search(r"^(kopf|kubernetes|pandas|rich|ccxt)==", text, re.MULTILINE)
+    assert not re.search(r"^(kopf|kubernetes|pandas|rich|pyarrow)==", text, re.MULTILINE)
 
 
 def test_what_a_bot_process_imports_has_neither_kopf_nor_kubernetes_nor_data_frames() -> None:
-    unwanted = {"kopf", "kubernetes", "pandas", "alembic", "onnxruntime"}
+    unwanted = {"kopf", "kubernetes", "pandas", "alembic", "onnxruntime", "ccxt", "ib_async", "requests", "pyarrow"}
     code = f"import sys, bot_runtime.cli.main; print({unwanted!r} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
