@@ -5,6 +5,7 @@ from bot_core.schema.bots import bots
 from bot_core.schema.events import events
 from bot_core.schema.halts import halts
 from bot_core.schema.leases import leases
+from bot_core.schema.limits import limits
 from bot_core.schema.messages import delivery_status, messages
 from bot_core.schema.orders import orders
 from bot_core.schema.performance import performance_metrics
@@ -14,6 +15,6 @@ from bot_core.schema.trades import trades
 from bot_core.schema.users import auth_identities, users
 
 __all__ = [
-    "auth_identities", "bots", "delivery_status", "events", "halts", "leases", "messages", "metadata", "orders",
-    "performance_metrics", "positions", "state", "trades", "users",
+    "auth_identities", "bots", "delivery_status", "events", "halts", "leases", "limits", "messages", "metadata",
+    "orders", "performance_metrics", "positions", "state", "trades", "users",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ state = Table(
     Column("bot_id", Integer, ForeignKey("trading_bots.id", ondelete="CASCADE"), primary_key=True),
     Column("cursor", AwareUTC(), comment="open time of the last bar that was processed"),
     Column("account", Json, comment="cash, realized P&L and position, exact: decimals as text"),
+    Column("broker_account", String(100), comment="the money that it trades with, such as binance:bot-keys"),
     Column("rule_state", Json),
     Column("config", Json, comment="the last document that was valid and ran"),
     Column("config_hash", String(64)),
