@@ -28,6 +28,7 @@ orders = Table(
     Column("filled_quantity", Money()),
     Column("filled_price", Money()),
     Column("commission", Money()),
+    Column("filled_at", AwareUTC(), comment="the newest fill, on the clock of the bars or of the venue"),
     Column("bar_time", AwareUTC(), nullable=False, comment="open time of the bar that the signal came from"),
     Column("reason", String(100)),
     Column("correlation_id", String(64)),

@@ -1,5 +1,6 @@
 """The order journal. An order is written here, with its id, before it is sent; states only move forward."""
 
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -53,11 +54,60 @@ async def move(connection: AsyncConnection, client_order_id: str, state: OrderSt
     return result.rowcount == 1
 
 
+async def free_id(connection: AsyncConnection, client_order_ids: Iterable[str]) -> str | None:
+    """The first id that no order has, if the orders of those before it came to nothing; else None."""
+    for client_order_id in client_order_ids:
+        state = await connection.scalar(select(orders.c.state).where(orders.c.client_order_id == client_order_id))
+        if state is None:
+            return client_order_id
+        if state not in {OrderState.CANCELED, OrderState.REJECTED}:
+            return None
+    return None
+
+
+async def journaled(
+    connection: AsyncConnection, client_order_ids: Collection[str]
+) -> dict[str, tuple[OrderState, Decimal]]:
+    """State and filled quantity of those orders that are in the journal."""
+    columns = orders.c.client_order_id, orders.c.state, orders.c.filled_quantity
+    query = select(*columns).where(orders.c.client_order_id.in_(client_order_ids))
+    return {name: (OrderState(state), filled or Decimal(0)) for name, state, filled in await connection.execute(query)}
+
+
+async def order_of(connection: AsyncConnection, client_order_id: str) -> dict[str, Any] | None:
+    found = await connection.execute(select(orders).where(orders.c.client_order_id == client_order_id))
+    row = found.mappings().one_or_none()
+    return None if row is None else dict(row)
+
+
+async def reopen(connection: AsyncConnection, client_order_id: str) -> bool:
+    """Take back that an order came to nothing, since the venue has it after all. False where it is no such order."""
+    nothing = (OrderState.CANCELED, OrderState.REJECTED)
+    result = await connection.execute(
+        update(orders)
+        .where(orders.c.client_order_id == client_order_id, orders.c.state.in_(nothing))
+        .values(state=OrderState.UNKNOWN, updated_at=datetime.now(UTC))
+    )
+    return result.rowcount == 1
+
+
+async def fill_in_part(connection: AsyncConnection, client_order_id: str, values: dict[str, Any]) -> bool:
+    """Note what of a working order has filled so far."""
+    result = await connection.execute(
+        update(orders)
+        .where(orders.c.client_order_id == client_order_id, orders.c.state.in_(WORKING))
+        .values(updated_at=datetime.now(UTC), **values)
+    )
+    return result.rowcount == 1
+
+
 async def working_orders(connection: AsyncConnection, bot_id: int) -> list[dict[str, Any]]:
     """The orders of a bot that the venue may still act on, oldest first."""
     query = select(orders).where(orders.c.bot_id == bot_id, orders.c.state.in_(WORKING)).order_by(orders.c.id)
     return [dict(row) for row in (await connection.execute(query)).mappings()]
 
 
-def filled_values(quantity: Decimal, price: Decimal, commission: Decimal) -> dict[str, Any]:
-    return {"filled_quantity": quantity, "filled_price": price, "commission": commission}
+def filled_values(
+    quantity: Decimal, price: Decimal | None, commission: Decimal, filled_at: datetime
+) -> dict[str, Any]:
+    return {"filled_quantity": quantity, "filled_price": price, "commission": commission, "filled_at": filled_at}

@@ -12,6 +12,7 @@ from typing import Any
 from bot_core.models.config import ParsedConfig, parse_normalised
 from bot_core.models.errors import InvalidBotError, TradingBotError
 from bot_core.models.shapes.normalise import normalise
+from bot_runtime.brokers.paper_venue import Simulation
 from bot_runtime.cli.backtest_report import figures, trade_table
 from bot_runtime.cli.documents import read_bots
 from bot_runtime.cli.progress import Advance
@@ -22,6 +23,7 @@ from bot_runtime.feeds.intervals import interval_seconds
 from bot_runtime.plots.chart import Chart
 from bot_runtime.plots.html import render_html
 from bot_runtime.plots.png import render_png
+from bot_runtime.risk.guard import RiskGuard
 from bot_runtime.strategies.registry import build_sizing, build_strategy
 
 
@@ -80,13 +82,17 @@ def _run(job: Job, progress: Advance | None) -> Outcome:
     data = config.data.model_dump(exclude_none=True)
     names = tuple((name, str(value)) for name, value in data.items() if name.endswith("_col"))
     bars = _read_bars(job.bars, interval_seconds(config.data.interval), names)
+    cash = job.cash if job.cash is not None else config.broker.cash
     result = run_backtest(
         build_strategy(config.strategy),
         bars,
         position_size=build_sizing(config.strategy),
-        cash=job.cash if job.cash is not None else config.broker.cash,
+        cash=cash,
         commission=job.commission if job.commission is not None else config.broker.commission,
-        slippage_bps=job.slippage_bps,
+        simulation=Simulation(slippage_bps=job.slippage_bps),
+        guard=RiskGuard(config.risk_management, config.trading, config.scheduling, cash),
+        limit_entries=config.trading.order_type == "limit",
+        interval_seconds=interval_seconds(config.data.interval),
         progress=None if progress is None else lambda done: progress(done, len(bars)),
     )
     title = f"{config.strategy.entry.name} + {config.strategy.exit.name}"

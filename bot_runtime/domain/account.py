@@ -1,9 +1,9 @@
 """One bot's money and position: the only mutable thing of the domain, changed by fills alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from bot_runtime.domain.money import ZERO, round_money
+from bot_runtime.domain.money import CENT8, ZERO, round_money
 from bot_runtime.domain.order import Fill, OrderIntent
 from bot_runtime.domain.position import Direction, Position
 from bot_runtime.domain.trade import Trade, close_trade
@@ -35,22 +35,31 @@ class Account:
         )
         return self.position
 
-    def close(self, intent: OrderIntent, fill: Fill) -> tuple[Trade, Position]:
-        """Book the fill that closes the position. Raise ValueError when there is none or the quantities differ."""
+    def close(self, intent: OrderIntent, fill: Fill, step: Decimal = CENT8) -> tuple[Trade | None, Position]:
+        """Book the fill of an exit; return the trade, or None when a part of the position is left, and the position.
+
+        Less than one `step` can't be sold: it is no position. Raise ValueError for a fill of more than is held.
+        """
         position = self.position
         if position is None:
             raise ValueError(f"exit {fill.client_order_id} filled without an open position")
-        if fill.quantity != position.quantity:
-            raise ValueError(
-                f"exit {fill.client_order_id} filled {fill.quantity}; the position holds {position.quantity}"
-            )
-        trade = close_trade(position, fill, intent.reason)
+        if fill.quantity > position.held:
+            raise ValueError(f"exit {fill.client_order_id} filled {fill.quantity}; the position holds {position.held}")
         self.cash = round_money(self.cash + fill.price * fill.quantity - fill.commission)
+        if position.held - fill.quantity >= step:
+            self.position = replace(
+                position,
+                exited=position.exited + fill.quantity,
+                exit_value=position.exit_value + fill.price * fill.quantity,
+                exit_commission=position.exit_commission + fill.commission,
+            )
+            return None, self.position
+        trade = close_trade(position, fill, intent.reason)
         self.realized_pnl = round_money(self.realized_pnl + trade.net_pnl)
         self.position = None
         return trade, position
 
     def value(self, price: Decimal) -> Decimal:
         """Return cash plus the position at `price`."""
-        held = ZERO if self.position is None else self.position.quantity * price
+        held = ZERO if self.position is None else self.position.held * price
         return round_money(self.cash + held)

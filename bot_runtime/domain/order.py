@@ -102,9 +102,36 @@ class Fill:
     commission: Decimal
 
 
-def client_order_id(bot_id: int, purpose: Purpose, signal_time: datetime) -> str:
-    """Name an order by what it is for, so that the same decision, taken again after a crash, has the same name."""
-    name = f"tb{bot_id}-{_code(purpose)}-{epoch_ms(signal_time)}"
+@dataclass(frozen=True, slots=True)
+class RestingOrder:
+    """An order that the journal says is open, and what of it had filled when that was written, newest at `time`."""
+
+    intent: OrderIntent
+    filled: Decimal = Decimal(0)
+    average_price: Decimal | None = None
+    commission: Decimal = Decimal(0)
+    time: datetime | None = None
+
+
+def fill_of(report: OrderReport) -> Fill:
+    """What a final report with a filled quantity means for an account. Raise ValueError on one without."""
+    if report.average_price is None or report.filled <= 0:
+        raise ValueError(f"order {report.client_order_id} reports no fill")
+    received = report.filled - report.base_fee
+    return Fill(report.client_order_id, report.time, report.average_price, received, report.commission)
+
+
+def order_prefix(bot_id: int) -> str:
+    """What the client order ids of a bot's orders begin with."""
+    return f"tb{bot_id}-"
+
+
+def client_order_id(bot_id: int, purpose: Purpose, signal_time: datetime, attempt: int = 0) -> str:
+    """Name an order by what it is for, so that the same decision, taken again after a crash, has the same name.
+
+    `attempt` tells apart orders of one purpose and time of which the earlier ones are final.
+    """
+    name = f"{order_prefix(bot_id)}{_code(purpose)}-{epoch_ms(signal_time)}" + (f"-{attempt}" if attempt else "")
     if len(name) > CLIENT_ORDER_ID_LENGTH:
         raise ValueError(f"client order id {name!r} has {len(name)} characters; {CLIENT_ORDER_ID_LENGTH} are allowed")
     return name

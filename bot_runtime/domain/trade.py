@@ -40,16 +40,23 @@ class Trade:
 
 
 def close_trade(position: Position, fill: Fill, reason: str) -> Trade:
-    """The trade that a position becomes when `fill` closes all of it."""
+    """The trade that a position becomes when `fill` closes what was left of it. Several exits count at their mean.
+
+    Dust that is too small to be sold is no part of the trade's size.
+    """
+    size, price = fill.quantity, fill.price
+    if position.exited:
+        size = position.exited + fill.quantity
+        price = (position.exit_value + fill.price * fill.quantity) / size
     return Trade(
         direction=position.direction,
-        size=position.quantity,
+        size=size,
         signal_time=position.signal_time,
         entry_time=position.entry_time,
         entry_price=position.entry_price,
         entry_reason=position.entry_reason,
         exit_time=fill.time,
-        exit_price=fill.price,
+        exit_price=price,
         exit_reason=reason,
-        commission=position.entry_commission + fill.commission,
+        commission=position.entry_commission + position.exit_commission + fill.commission,
     )

@@ -9,10 +9,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from bot_runtime.brokers.paper_venue import PaperVenue
+from bot_runtime.brokers.paper_venue import PaperVenue, Simulation
 from bot_runtime.domain.account import Account
 from bot_runtime.domain.bar import Bar
 from bot_runtime.domain.money import decimal_of
+from bot_runtime.domain.order import OrderIntent, OrderReport, fill_of
 from bot_runtime.domain.position import Position
 from bot_runtime.domain.sizing import Sizing
 from bot_runtime.domain.trade import Trade
@@ -22,6 +23,7 @@ from bot_runtime.engine.file_view import FileView
 from bot_runtime.engine.kernel import Closed, Kernel
 from bot_runtime.engine.performance import Summary, summarize
 from bot_runtime.indicators.history import History
+from bot_runtime.risk.guard import RiskGuard
 from bot_runtime.strategies.base import Strategy
 
 _NO_BOT = 0
@@ -62,7 +64,10 @@ def run_backtest(
     position_size: Decimal | Sizing,
     cash: Decimal,
     commission: Decimal,
-    slippage_bps: Decimal = Decimal(0),
+    simulation: Simulation | None = None,
+    guard: RiskGuard | None = None,
+    limit_entries: bool = False,
+    interval_seconds: float = 0,
     progress: Callable[[int], None] | None = None,
 ) -> BacktestResult:
     """Run a fresh strategy over bars in ascending order; an order of the last bar is never filled.
@@ -77,8 +82,10 @@ def run_backtest(
             account=Account(cash=cash),
             position_size=position_size,
             history=History(_ANY_INTERVAL),  # stays empty: the view holds the file
+            guard=guard,
+            limit_entries=limit_entries,
         ),
-        PaperVenue(commission, slippage_bps),
+        PaperVenue(commission, simulation, interval_seconds=interval_seconds),
     )
     if bars:
         run.drive(columns, progress or _silent)
@@ -104,20 +111,58 @@ class _Run:
         # Nothing can be pending on bars that are not evaluated.
         for start in range(strategy.first_bar, count, _STRIDE):
             for index, bar in enumerate(columns.bars(start, min(start + _STRIDE, count)), start):
-                if kernel.pending is not None:
+                if kernel.pending is not None or kernel.protective is not None:
                     self._fill(index, bar)
                 view.move_to(index)
                 intent = kernel.decide(bar, view)
                 if intent is not None:
-                    self.venue.submit(intent)
+                    self._order(intent)
+                elif kernel.watches:
+                    self._protect()
             progress(min(start + _STRIDE, count))
 
     def _fill(self, index: int, bar: Bar) -> None:
-        for fill in self.venue.match(bar):
-            if self.kernel.pending is not None:
-                result = self.kernel.on_fill(self.kernel.pending, fill)
-                self.trades += [result.trade] if isinstance(result, Closed) else []
-        self.holdings.append(Holding.of(index, self.kernel.account))
+        kernel = self.kernel
+        while reports := self.venue.match(bar):
+            for report in reports:
+                intent = next(o for o in (kernel.pending, kernel.protective) if o and _is_of(report, o))
+                if report.final:
+                    self._book(intent, report)
+            self._protect()  # a stop that is placed at this bar's open may be hit by it
+        late = kernel.expired(bar)
+        if late is not None:
+            self._cancel(late)
+        self.holdings.append(Holding.of(index, kernel.account))
+
+    def _order(self, intent: OrderIntent) -> None:
+        if self.kernel.protective is not None:
+            self._cancel(self.kernel.protective)
+        if self.venue.submit(intent).final:
+            self.kernel.drop(intent)
+
+    def _protect(self) -> None:
+        kernel, wanted = self.kernel, self.kernel.wanted_stop()
+        if wanted is kernel.protective:
+            return
+        if kernel.protective is not None:
+            self._cancel(kernel.protective)
+        if wanted is not None and not self.venue.submit(wanted).final:
+            kernel.protective = wanted
+
+    def _cancel(self, intent: OrderIntent) -> None:
+        report = self.venue.cancel(intent.client_order_id)
+        if report is None or not report.filled:
+            self.kernel.drop(intent)
+        else:
+            self._book(intent, report)
+
+    def _book(self, intent: OrderIntent, report: OrderReport) -> None:
+        result = self.kernel.on_fill(intent, fill_of(report))
+        self.trades += [result.trade] if isinstance(result, Closed) else []
+
+
+def _is_of(report: OrderReport, intent: OrderIntent) -> bool:
+    return report.client_order_id == intent.client_order_id
 
 
 def _silent(_done: int) -> None:

@@ -1,40 +1,49 @@
-"""One bot, from bar to booked fill: bar -> fills -> rules -> journal -> broker, one commit per effect.
+"""One bot, from bar to order: bar -> fills -> rules -> journal -> broker, one commit per effect.
 
 The engine owns no truth. Whatever goes wrong, it is thrown away and built again from the tables; that is also how
 it starts. It sends nothing without a journaled intent and a valid lease.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, assert_never
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 
-from bot_core.models.errors import DatabaseUnavailableError, InvalidBotError, TransientError
-from bot_core.store.journal import OrderState
-from bot_runtime.brokers.base import Broker
+from bot_core.models.errors import DatabaseUnavailableError, TransientError
+from bot_core.models.halt import Halt
+from bot_core.models.operation import OnStop
+from bot_runtime.brokers.base import Broker, VenueUnavailableError
 from bot_runtime.domain.bar import Bar
-from bot_runtime.domain.money import round_money
-from bot_runtime.domain.order import Fill, OrderIntent
-from bot_runtime.engine.board import BotBoard, FleetBoard, Phase
-from bot_runtime.engine.kernel import Closed, Kernel, Opened
+from bot_runtime.domain.money import decimal_of
+from bot_runtime.domain.order import OrderIntent, Purpose
+from bot_runtime.engine.board import BotBoard, Phase
+from bot_runtime.engine.comparison import compare
+from bot_runtime.engine.kernel import FREE, Hold, Kernel
+from bot_runtime.engine.order_desk import OrderDesk
 from bot_runtime.engine.progress import Progress
 from bot_runtime.feeds.base import Feed
 from bot_runtime.persistence.ledger import Ledger
 from bot_runtime.persistence.rows import WorkingOrder
-from bot_runtime.persistence.snapshot import Snapshot, balance_of
+from bot_runtime.persistence.snapshot import balance_of
 
 _log = structlog.get_logger(__name__)
+#: A live bar that reaches us this long after its close is late, or half an interval after it where that is less.
+_LATE_SECONDS = 30.0
+_STOP_FLATTEN = "on_stop"
 
 
 @dataclass(frozen=True)
 class Rhythm:
-    """`beat_seconds` between heartbeats; the loop turns at least that often."""
+    """Seconds between heartbeats, looks at orders on their way, looks at a resting stop, and comparisons."""
 
     beat_seconds: float
+    order_seconds: float = 1.0
+    stop_seconds: float = 10.0
+    compare_seconds: float = 60.0
 
 
 class BotEngine:
@@ -47,81 +56,122 @@ class BotEngine:
         ledger: Ledger,
         broker: Broker,
         feed: Feed,
-        cursor: datetime | None,
+        desk: OrderDesk,
         board: BotBoard,
-        fleet: FleetBoard,
         progress: Progress,
         rhythm: Rhythm,
+        on_version: Callable[[], None] | None = None,
     ) -> None:
         self._kernel = kernel
         self._ledger = ledger
         self._broker = broker
         self._feed = feed
-        self._cursor = cursor
+        self._desk = desk
         self._board = board
-        self._fleet = fleet
         self._progress = progress
         self._rhythm = rhythm
+        self._on_version = on_version
         self._loop_name = f"bot-{board.bot_id}"
         self._dirty = False
-        self._next_beat = 0.0
+        self._next_beat = self._next_look = self._next_compare = 0.0
         self._refused = ""
+        self._halt: Halt | None = None
+        self._last_bar: Bar | None = None
+        self._leave = asyncio.Event()
         self.leave_when_flat = False
 
     @property
     def flat(self) -> bool:
         """Neither a position nor an order on its way."""
-        return self._kernel.account.position is None and self._kernel.pending is None
+        return self._desk.flat
+
+    def request_rebuild(self) -> None:
+        """Leave `run` between two bars, so that the engine is built anew from the tables."""
+        self._leave.set()
 
     async def recover(self, working: tuple[WorkingOrder, ...]) -> None:
-        """Settle what the last process left in the journal, before anything else is done."""
-        if len(working) > 1:
-            ids = ", ".join(order.intent.client_order_id for order in working)
-            raise InvalidBotError(
-                f"several orders are working at once, which can't be explained: {ids}; "
-                "allowed: one; move the others to `canceled` in bot_orders after a look at the venue"
-            )
-        self._broker.restore([order.intent for order in working if order.state is OrderState.OPEN])
+        """Settle what the last process left, and compare with the venue, before anything else is done."""
+        self._desk.resume(working)
         for order in working:
-            intent = order.intent
-            self._kernel.pending = intent
-            known = await self._broker.knows(intent.client_order_id)
-            await self._ledger.note(
-                "recovered",
-                f"order {intent.client_order_id} was {order.state} and is {'at the venue' if known else 'sent now'}",
-                correlation_id=intent.client_order_id,
-            )
-            if not (known and order.state is OrderState.OPEN):
-                await self._send(intent)
+            name, state = order.intent.client_order_id, order.state
+            await self._ledger.note("recovered", f"order {name} was {state} at the last stop", correlation_id=name)
+        if not self._broker.live:
+            for order in working:
+                await self._desk.advance() if order.state != "open" else None
+        else:
+            await self._desk.advance()
+            await compare(self._desk)
+            self._next_compare = self._now() + self._rhythm.compare_seconds
+        await self._desk.protect()
         self._show()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Process bars until `stop` is set, then book the cursor and return."""
-        bars = self._feed.bars(self._cursor)
-        stopping = asyncio.ensure_future(stop.wait())
-        pending: asyncio.Task[Bar] | None = _next(bars)
+        bars = self._feed.bars(self._desk.cursor)
+        leaving = [asyncio.ensure_future(event.wait()) for event in (stop, self._leave)]
+        pending: asyncio.Task[Bar] | None = None
         try:
-            while not stop.is_set() and not (self.leave_when_flat and self.flat):
+            await self._beat()  # a halt is known before the first bar
+            pending = _next(bars)
+            while not any(future.done() for future in leaving) and not (self.leave_when_flat and self.flat):
                 self._mark()
-                waiting: set[asyncio.Future[Any]] = {stopping} if pending is None else {stopping, pending}
-                await asyncio.wait(waiting, timeout=self._until_beat(), return_when=asyncio.FIRST_COMPLETED)
+                waiting: set[asyncio.Future[Any]] = {*leaving} if pending is None else {*leaving, pending}
+                await asyncio.wait(waiting, timeout=self._until_due(), return_when=asyncio.FIRST_COMPLETED)
                 self._mark()
                 if pending is not None and pending.done() and not stop.is_set():
                     pending = await self._take(pending, bars)
-                if self._until_beat() <= 0:
-                    await self._beat()
+                await self._due()
             await self._checkpoint()
         finally:
-            await _cancel(stopping, *([pending] if pending else []))
+            await _cancel(*leaving, *([pending] if pending else []))
             await self._close_feed(bars)
             self._progress.forget(self._loop_name)
+
+    async def wind_down(self, policy: OnStop, seconds: float) -> bool:
+        """Do what a bot that is stopped on request shall do with what it has. False where time did not suffice."""
+        until = self._now() + seconds
+        if policy is OnStop.KEEP:
+            return True
+        while True:
+            self._mark()
+            if await self._wound_down(policy):
+                self._show()
+                return True
+            if self._now() >= until:
+                return False
+            await asyncio.sleep(min(self._rhythm.order_seconds, 1.0) if self._broker.live else 0)
+
+    async def _wound_down(self, policy: OnStop) -> bool:
+        desk, pending = self._desk, self._kernel.pending
+        if pending is not None and pending.purpose is Purpose.ENTRY:
+            await desk.withdraw(pending, "the bot was stopped")
+        elif policy is OnStop.FLATTEN and self._kernel.account.position is not None:
+            await self._flatten(datetime.now(UTC), _STOP_FLATTEN)
+            await desk.advance()
+            await self._fill_now()
+        if desk.unsure:
+            await desk.advance()
+        if policy is OnStop.FLATTEN:
+            return self.flat or not self._kernel.refused == ""
+        pending = self._kernel.pending
+        return pending is None or pending.purpose is not Purpose.ENTRY
+
+    async def _fill_now(self) -> None:
+        """Let a simulated venue fill a flattening order at the last known price: no bar will come any more."""
+        if self._broker.live or self._last_bar is None:
+            return
+        last, pending = self._last_bar, self._kernel.pending
+        if pending is None:
+            return
+        now = max(datetime.now(UTC), pending.signal_time) + timedelta(milliseconds=1)
+        await self._fills(Bar(now, last.close, last.close, last.close, last.close, 0.0))
 
     async def _take(self, pending: asyncio.Task[Bar], bars: AsyncIterator[Bar]) -> asyncio.Task[Bar] | None:
         try:
             bar = pending.result()
         except StopAsyncIteration:
             self._board.message = "the data has ended"
-            _log.info("feed_ended", cursor=str(self._cursor))
+            _log.info("feed_ended", cursor=str(self._desk.cursor))
             await self._checkpoint()
             return None
         await self.on_bar(bar)
@@ -129,93 +179,100 @@ class BotEngine:
 
     async def on_bar(self, bar: Bar) -> None:
         """The bar's fills first, as facts; then the decision on its close."""
-        for fill in await self._broker.fills(bar):
-            await self._book(fill)
-        intent = self._kernel.on_bar(bar)
-        self._cursor = bar.time
+        kernel, desk = self._kernel, self._desk
+        self._last_bar = bar
+        await self._fills(bar)
+        late = kernel.expired(bar)
+        if late is not None:
+            await desk.withdraw(late, "it was good for one bar")
+        intent = kernel.on_bar(bar, self._hold(bar))
+        desk.cursor = bar.time
         self._dirty = True
         self._board.bars += 1
         self._board.bar_time = bar.time
         self._board.last_price = bar.close
+        refused = kernel.refused
         if intent is not None:
-            await self._order(intent)
-        elif self._kernel.refused:
-            await self._tell_refusal(self._kernel.refused)
+            refused = await self._order(intent)
+        elif kernel.watches:
+            await desk.protect()
+        if refused:
+            await self._tell_refusal(refused)
+        self._show()
+
+    async def _fills(self, bar: Bar) -> None:
+        """What the bar fills at a simulated venue; again, for a stop that is placed at this bar's open may be hit."""
+        while reports := await self._broker.on_bar(bar):
+            self._mark()
+            for report in reports:
+                intent = next((o for o in self._desk.orders if o.client_order_id == report.client_order_id), None)
+                if intent is None:
+                    raise TransientError(f"fill of {report.client_order_id}, no order of this bot's: reading again")
+                await self._desk.take(intent, report)
+            await self._desk.protect()
+
+    def _hold(self, bar: Bar) -> Hold:
+        """Why no order is sent on this bar: it is late, or the bot is halted. Exits are held by lateness alone."""
+        late = ""
+        if self._feed.live:
+            closed = bar.time + timedelta(seconds=self._feed.interval_seconds)
+            seconds = (datetime.now(UTC) - closed).total_seconds()
+            if seconds > min(_LATE_SECONDS, self._feed.interval_seconds / 2):
+                late = f"the bar closed {seconds:.0f} s ago, and orders are never sent late"
+        entries = late or ("" if self._halt is None else str(self._halt))
+        return Hold(entries, late) if entries else FREE
 
     async def _tell_refusal(self, why: str) -> None:
         """A signal that could not become an order: once, not on every bar that repeats it."""
         if why != self._refused:
-            self._refused = why
+            self._refused = self._board.refused = why
+            self._board.count_order("refused")
             _log.warning("order_refused", reason=why)
             await self._ledger.note("refused", why)
 
-    async def _order(self, intent: OrderIntent) -> None:
+    async def _order(self, intent: OrderIntent) -> str:
         self._mark()
-        if not await self._ledger.intend(intent, self._snapshot()):
-            raise InvalidBotError(
-                f"order {intent.client_order_id} is in the journal although the bot stands before it: its cursor was "
-                "put back by hand; allowed: the time of the last bar that was processed, in bot_state.cursor"
-            )
-        self._dirty = False
-        _log.info(
-            "order_intended",
-            correlation_id=intent.client_order_id,
-            purpose=intent.purpose,
-            side=intent.side,
-            quantity=str(intent.quantity),
-            reason=intent.reason,
-            bar_time=intent.signal_time.isoformat(),
-        )
-        self._board.count_order(OrderState.INTENDED)
-        await self._send(intent)
+        try:
+            refused = await self._desk.place(intent)
+        except DatabaseUnavailableError:
+            _log.warning("signal_held", correlation_id=intent.client_order_id, reason="the database does not answer")
+            raise
+        if not refused:
+            self._dirty = False
+            return ""
+        return f"entry signal, but {refused}"
 
-    async def _send(self, intent: OrderIntent) -> None:
-        self._mark()
-        if not self._ledger.lease.valid:
-            await self._ledger.beat(None)  # raises LeaseLostError where somebody else trades this bot now
-        broker_order_id = await self._broker.submit(intent)
-        await self._ledger.mark(intent.client_order_id, OrderState.OPEN, broker_order_id=broker_order_id)
-        self._board.count_order(OrderState.OPEN)
+    async def _due(self) -> None:
+        """Whatever the time has come for: a heartbeat, a look at orders, a comparison with the venue."""
+        now = self._now()
+        if now >= self._next_beat:
+            await self._beat()
+        if self._broker.live:
+            if self._desk.orders and now >= self._next_look:
+                await self._desk.advance()
+                seconds = self._rhythm.stop_seconds if self._kernel.pending is None else self._rhythm.order_seconds
+                self._next_look = self._now() + seconds
+                self._show()
+            if now >= self._next_compare:
+                await self._compare()
+        elif self._desk.unsure:
+            await self._desk.advance()
 
-    async def _book(self, fill: Fill) -> None:
-        intent = self._kernel.pending
-        if intent is None:
-            raise TransientError(f"fill of {fill.client_order_id}, which is no order of this bot's: reading again")
+    async def _compare(self) -> None:
+        self._next_compare = self._now() + self._rhythm.compare_seconds
         self._mark()
-        result = self._kernel.on_fill(intent, fill)
-        match result:
-            case Opened(position):
-                booked = await self._ledger.opened(intent, fill, position, self._snapshot())
-            case Closed(trade, _):
-                booked = await self._ledger.closed(intent, fill, trade, self._snapshot())
-            case _:
-                assert_never(result)
-        if not booked:
-            raise TransientError(f"fill of {fill.client_order_id} was booked before: reading the tables again")
-        self._tell(intent, fill, result)
+        try:
+            await compare(self._desk)
+        except VenueUnavailableError as error:
+            _log.warning("comparison_failed", error=str(error))
+        self._board.clock_skew = self._broker.clock_skew
         self._show()
-
-    def _tell(self, intent: OrderIntent, fill: Fill, result: Opened | Closed) -> None:
-        self._board.count_order(OrderState.FILLED)
-        match result:
-            case Opened(position):
-                self._fleet.opened(self._board, position)
-            case Closed(trade, _):
-                self._fleet.closed(self._board, trade)
-                self._board.trades += 1
-            case _:
-                assert_never(result)
-        facts: dict[str, Any] = {"price": str(fill.price), "quantity": str(fill.quantity), "reason": intent.reason}
-        facts |= {"fill_time": fill.time.isoformat(), "correlation_id": intent.client_order_id}
-        if isinstance(result, Closed):
-            facts["net_pnl"] = str(round_money(result.trade.net_pnl))
-        _log.info("trade_opened" if isinstance(result, Opened) else "trade_closed", symbol=self._board.symbol, **facts)
 
     async def _beat(self) -> None:
         """Say that the bot lives. A database that is away delays this, and is no reason to stop reading bars."""
-        self._next_beat = asyncio.get_running_loop().time() + self._rhythm.beat_seconds
+        self._next_beat = self._now() + self._rhythm.beat_seconds
         try:
-            await self._ledger.beat(self._snapshot() if self._dirty else None)
+            beat = await self._ledger.beat(self._desk.snapshot() if self._dirty else None)
         except DatabaseUnavailableError as error:
             self._board.database_away = True
             _log.warning("heartbeat_failed", error=str(error))
@@ -223,11 +280,44 @@ class BotEngine:
         self._board.database_away = False
         self._dirty = False
         self._board.heartbeat = datetime.now(UTC)
+        if beat.changed and self._on_version is not None:
+            self._on_version()
+        await self._obey(beat.halt)
+
+    async def _obey(self, halt: Halt | None) -> None:
+        """Take note of a halt or of its end: no entry from now on, and with `flatten` no position."""
+        if (halt is None) is not (self._halt is None) or (halt and self._halt and halt.id != self._halt.id):
+            what = "resumed" if halt is None else str(halt)
+            _log.warning("halt", state=what)
+            await self._ledger.note("halted" if halt else "resumed", what)
+        self._halt = halt
+        self._board.halted = "" if halt is None else str(halt)
+        if halt is None:
+            return
+        pending = self._kernel.pending
+        if pending is not None and pending.purpose is Purpose.ENTRY:
+            await self._desk.withdraw(pending, str(halt))
+        if halt.flatten:
+            await self._flatten(halt.created_at, "halt")
+
+    async def _flatten(self, time: datetime, reason: str) -> None:
+        """Close the position by a market order, unless one is on its way."""
+        if self._kernel.pending is not None or self._kernel.account.position is None:
+            return
+        bar = self._last_bar
+        price = self._kernel.account.position.entry_price if bar is None else decimal_of(bar.close)
+        # On bars of the past the order belongs to the bar that the bot stands at.
+        named = time if self._feed.live or self._desk.cursor is None else self._desk.cursor
+        intent = self._kernel.exit_intent(named, price, reason)
+        if intent is not None:
+            await self._desk.place(intent)
+        elif self._kernel.refused:
+            await self._tell_refusal(self._kernel.refused)
 
     async def _checkpoint(self) -> None:
         self._mark()
         if self._dirty:
-            await self._ledger.beat(self._snapshot())
+            await self._ledger.beat(self._desk.snapshot())
             self._dirty = False
         self._show()
 
@@ -236,22 +326,34 @@ class BotEngine:
         if aclose is not None:
             await aclose()
         await self._feed.aclose()
+
+    async def aclose(self) -> None:
+        """Let go of the venue; after `run`, and after `wind_down` where there is one."""
         await self._broker.aclose()
 
     def _mark(self) -> None:
         self._progress.mark(self._loop_name)
 
-    def _until_beat(self) -> float:
-        return max(0.0, self._next_beat - asyncio.get_running_loop().time())
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
 
-    def _snapshot(self) -> Snapshot:
-        return Snapshot(self._cursor, self._kernel.dump_state(), self._kernel.account)
+    def _until_due(self) -> float:
+        due = self._next_beat
+        if self._broker.live:
+            due = min(due, self._next_compare)
+            if self._desk.orders:
+                due = min(due, self._next_look)
+        return max(0.0, due - self._now())
 
     def _show(self) -> None:
-        account = self._kernel.account
+        account, stop = self._kernel.account, self._kernel.protective
         self._board.balance = balance_of(account)
         self._board.total_pnl = account.realized_pnl
         self._board.position = account.position
+        self._board.protective_stop = None if stop is None else stop.stop_price
+        self._board.feed_trouble = self._feed.trouble() or ""
+        self._board.venue_trouble = self._desk.trouble
         if self._board.phase is Phase.STARTING:
             self._board.phase = Phase.RUNNING
 

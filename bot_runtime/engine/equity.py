@@ -20,7 +20,7 @@ class Holding(NamedTuple):
 
     @classmethod
     def of(cls, since: int, account: Account) -> "Holding":
-        quantity = 0.0 if account.position is None else float(account.position.quantity)
+        quantity = 0.0 if account.position is None else float(account.position.held)
         return cls(since, float(account.cash), quantity)
 
 

@@ -1,8 +1,9 @@
 """The decisions of one bot, bar by bar: the same code in backtest, replay, paper and live.
 
 Pure: no I/O, no clock, no asyncio. Per bar, whoever drives it first books the fills of the bar (`on_fill`), then
-hands over the bar (`on_bar`) and does with the returned intent what it must. Account, pending intent, rule state and
-the bars up to the cursor are all there is: restored between any two calls, a kernel goes on with the same decisions.
+hands over the bar (`on_bar`) and does with the returned intent what it must; after each of these it makes the
+protective stop at the venue what `wanted_stop` says. Account, orders on their way, rule state and the bars up to the
+cursor are all there is: restored between any two calls, a kernel goes on with the same decisions.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,7 @@ from typing import Any, TypeAlias, assert_never
 from bot_core.models.errors import InvalidBotError
 from bot_runtime.domain.account import Account
 from bot_runtime.domain.bar import Bar
+from bot_runtime.domain.market import MarketRules
 from bot_runtime.domain.money import ZERO, decimal_of
 from bot_runtime.domain.order import Fill, OrderIntent, OrderType, Purpose, Side, client_order_id
 from bot_runtime.domain.position import Position
@@ -21,7 +23,11 @@ from bot_runtime.domain.sizing import Sizing
 from bot_runtime.domain.trade import Trade
 from bot_runtime.indicators.history import History
 from bot_runtime.indicators.view import TAIL, View
+from bot_runtime.risk.guard import Refusal, RiskGuard
 from bot_runtime.strategies.base import Strategy
+
+#: Beside the state of the rules, in what `dump_state` returns.
+_RISK = "risk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +45,31 @@ class Closed:
     position: Position
 
 
-FillResult: TypeAlias = Opened | Closed
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """An exit has filled in part and is final; `position` is what is left."""
+
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why signals become no orders at this bar; empty where they may."""
+
+    entries: str = ""
+    exits: str = ""
+
+
+FillResult: TypeAlias = Opened | Closed | Reduced
+FREE = Hold()
 
 
 class Kernel:
-    """One bot's trading. `pending` is the order decided on and not yet filled; a driver may restore or drop it."""
+    """One bot's trading.
+
+    `pending` is the entry or exit decided on and not yet final, `protective` the stop that rests at the venue; a
+    driver may restore or drop both. `limit_entries` makes entries limit orders at the signal's close, good for one bar.
+    """
 
     def __init__(
         self,
@@ -54,96 +80,209 @@ class Kernel:
         position_size: Decimal | Sizing,
         history: History,
         trade_from: datetime | None = None,
+        guard: RiskGuard | None = None,
+        market: MarketRules | None = None,
+        limit_entries: bool = False,
     ) -> None:
         self.bot_id = bot_id
         self.strategy = strategy
         self.account = account
         self.history = history
         self.pending: OrderIntent | None = None
+        self.protective: OrderIntent | None = None
+        #: Whether the venue takes stop orders; a driver that was refused one says so here.
+        self.stops_rest = True
         #: Why the signal of the last bar became no order; empty where it did, or where there was none.
         self.refused = ""
+        self.market = market or MarketRules()
+        self.guard = guard
+        self.watches = guard is not None and guard.watches
         self._sizing = position_size if isinstance(position_size, Sizing) else Sizing(position_size)
         self._trade_from = trade_from
+        self._limit_entries = limit_entries
+        self._now: datetime | None = None
 
     def warm_up(self, bars: Iterable[Bar]) -> None:
         """Remember the bars up to and including the cursor. Nothing is decided, no rule changes its state."""
         self.history.extend(bars)
 
     def on_fill(self, intent: OrderIntent, fill: Fill) -> FillResult:
-        """Book a complete fill of `intent`. Raise ValueError, changing nothing, on a fill that can't be of it."""
+        """Book what `intent` came to, once it is final. Raise ValueError, changing nothing, where that can't be."""
         self._check(intent, fill)
         match intent.purpose:
             case Purpose.ENTRY:
                 position = self.account.open(intent, fill)
                 self.strategy.opened(position)
+                if self.guard is not None:
+                    self.guard.opened(position)
                 result: FillResult = Opened(position)
             case Purpose.EXIT | Purpose.PROTECTIVE:
-                trade, position = self.account.close(intent, fill)
-                self.strategy.closed()
-                result = Closed(trade, position)
+                result = self._reduce(intent, fill)
             case _:
                 assert_never(intent.purpose)
-        self.pending = None
+        self.drop(intent)
         return result
 
-    def on_bar(self, bar: Bar) -> OrderIntent | None:
+    def _reduce(self, intent: OrderIntent, fill: Fill) -> FillResult:
+        trade, position = self.account.close(intent, fill, self.market.quantity_step)
+        if trade is None:
+            return Reduced(position)
+        self.strategy.closed()
+        if self.guard is not None:
+            self.guard.closed(trade, self.account)
+        return Closed(trade, position)
+
+    def drop(self, intent: OrderIntent) -> None:
+        """Forget an order that is final, whatever came of it."""
+        if intent.purpose is Purpose.PROTECTIVE:
+            if self.protective is not None and self.protective.client_order_id == intent.client_order_id:
+                self.protective = None
+        elif self.pending is not None and self.pending.client_order_id == intent.client_order_id:
+            self.pending = None
+
+    def expired(self, bar: Bar) -> OrderIntent | None:
+        """Return the limit entry that had this whole bar to fill, for the driver to cancel before `on_bar`."""
+        pending = self.pending
+        if pending is None or pending.type is not OrderType.LIMIT or pending.signal_time >= bar.time:
+            return None
+        return pending
+
+    def on_bar(self, bar: Bar, hold: Hold = FREE) -> OrderIntent | None:
         """Take in a closed bar and return the order decided on its close, which then is `pending`."""
         self.history.append(bar)
         self.refused = ""
         if not self._evaluates(bar):
             return None
-        return self.decide(bar, View(self.history, self.strategy.indicators, tail=TAIL))
+        return self.decide(bar, View(self.history, self.strategy.indicators, tail=TAIL), hold)
 
-    def decide(self, bar: Bar, view: View) -> OrderIntent | None:
+    def decide(self, bar: Bar, view: View, hold: Hold = FREE) -> OrderIntent | None:
         """Evaluate the rules on the bar that `view` looks from. For drivers that hold a view over a whole file."""
+        self._now = bar.time
+        if self.watches and self.guard is not None:
+            self.guard.on_bar(bar, self.account)
         position = self.account.position
         if position is None:
-            return None if self.pending is not None else self._entry(bar, view)
+            return None if self.pending is not None else self._entry(bar, view, hold)
         reason = _checked(self.strategy.exit(view, position), self.strategy.exit_name)
+        if reason is None and self.watches and self.guard is not None:
+            reason = self.guard.exit(bar, position)
         if reason is None or self.pending is not None:
             return None
-        return self._intend(bar, Purpose.EXIT, Side.SELL, position.quantity, reason)
+        if hold.exits:
+            self.refused = f"exit signal ({reason}) is held: {hold.exits}"
+            return None
+        return self.exit_intent(bar.time, decimal_of(bar.close), reason)
+
+    def exit_intent(self, time: datetime, price: Decimal, reason: str) -> OrderIntent | None:
+        """Close what is held by a market order, named by `time`. None, with `refused`, for what can't be sold."""
+        position = self.account.position
+        if position is None:
+            return None
+        quantity = self.market.quantity(position.held)
+        refusal = self.market.refusal(quantity, price)
+        if quantity <= ZERO or refusal:
+            self.refused = f"exit signal ({reason}), but {refusal or 'nothing is left to sell'}"
+            return None
+        return self._intend(time, price, Purpose.EXIT, Side.SELL, quantity, reason)
+
+    def wanted_stop(self) -> OrderIntent | None:
+        """The protective stop that should rest at the venue now: the one that does, another one, or None for none."""
+        position = self.account.position
+        if not self.watches or self.guard is None or position is None or self.pending is not None:
+            return None
+        price = self.guard.stop_price(position)
+        if price is None or not self.stops_rest:
+            return None
+        price, quantity = self.market.price(price), self.market.quantity(position.held)
+        if price <= ZERO or quantity <= ZERO or self.market.refusal(quantity, price):
+            return None
+        resting = self.protective
+        if resting is not None and resting.stop_price == price and resting.quantity == quantity:
+            return resting
+        time = self._now or position.signal_time
+        return OrderIntent(
+            client_order_id=client_order_id(self.bot_id, Purpose.PROTECTIVE, time),
+            purpose=Purpose.PROTECTIVE,
+            side=Side.SELL,
+            type=OrderType.STOP,
+            quantity=quantity,
+            signal_time=time,
+            signal_price=price,
+            reason=self.guard.stop_reason(position),
+            stop_price=price,
+        )
 
     def dump_state(self) -> dict[str, Any]:
-        """Return the state of the rules, as JSON."""
-        return self.strategy.dump_state()
+        """Return the state of the rules and of the guard, as JSON."""
+        state = self.strategy.dump_state()
+        return state if self.guard is None else state | {_RISK: self.guard.dump_state()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        self.strategy.load_state(state)
+        self.strategy.load_state({name: value for name, value in state.items() if name != _RISK})
+        if self.guard is not None:
+            self.guard.load_state(state.get(_RISK) or {})
 
     def _evaluates(self, bar: Bar) -> bool:
         early = self._trade_from is not None and bar.time < self._trade_from
         return not early and self.history.bars_seen > self.strategy.first_bar
 
-    def _entry(self, bar: Bar, view: View) -> OrderIntent | None:
+    def _entry(self, bar: Bar, view: View, hold: Hold) -> OrderIntent | None:
         reason = _checked(self.strategy.enter(view), self.strategy.entry_name)
         if reason is None:
             return None
-        quantity = self._sizing.quantity(self.account.cash, decimal_of(bar.close))
-        if quantity <= ZERO:
-            self.refused = f"entry signal, but {self.account.cash} of cash buys nothing at this price and position size"
+        if hold.entries:
+            self.refused = f"entry signal ({reason}) is held: {hold.entries}"
             return None
-        return self._intend(bar, Purpose.ENTRY, Side.BUY, quantity, reason)
+        price = decimal_of(bar.close)
+        quantity = self._admitted(bar, price)
+        if quantity <= ZERO:
+            return None
+        return self._intend(bar.time, price, Purpose.ENTRY, Side.BUY, quantity, reason)
 
-    def _intend(self, bar: Bar, purpose: Purpose, side: Side, quantity: Decimal, reason: str) -> OrderIntent:
+    def _admitted(self, bar: Bar, price: Decimal) -> Decimal:
+        """How much to buy: what sizing, risk and venue allow. 0, with `refused`, where that is nothing."""
+        cash = self.account.cash
+        quantity = self._sizing.quantity(cash, price)
+        if quantity <= ZERO:
+            self.refused = f"entry signal, but {cash} of cash buys nothing at this price and position size"
+            return ZERO
+        if self.guard is not None and self.guard.limits_entries:
+            admitted = self.guard.admit(quantity, price, bar.time, self.account)
+            if isinstance(admitted, Refusal):
+                self.refused = f"entry signal, but {admitted.message}"
+                return ZERO
+            quantity = admitted
+        quantity = self.market.quantity(quantity)
+        refusal = self.market.refusal(quantity, price)
+        if refusal or quantity <= ZERO:
+            self.refused = f"entry signal, but {refusal or 'the limits leave nothing to buy'}"
+            return ZERO
+        return quantity
+
+    def _intend(
+        self, time: datetime, price: Decimal, purpose: Purpose, side: Side, quantity: Decimal, reason: str
+    ) -> OrderIntent:
+        limited = self._limit_entries and purpose is Purpose.ENTRY
         self.pending = OrderIntent(
-            client_order_id=client_order_id(self.bot_id, purpose, bar.time),
+            client_order_id=client_order_id(self.bot_id, purpose, time),
             purpose=purpose,
             side=side,
-            type=OrderType.MARKET,
+            type=OrderType.LIMIT if limited else OrderType.MARKET,
             quantity=quantity,
-            signal_time=bar.time,
-            signal_price=decimal_of(bar.close),
+            signal_time=time,
+            signal_price=price,
             reason=reason,
+            limit_price=self.market.price(price) if limited else None,
         )
         return self.pending
 
     def _check(self, intent: OrderIntent, fill: Fill) -> None:
         if fill.client_order_id != intent.client_order_id:
             raise ValueError(f"fill of {fill.client_order_id} offered for order {intent.client_order_id}")
-        if self.pending is not None and self.pending.client_order_id != intent.client_order_id:
-            raise ValueError(f"fill of {intent.client_order_id} while {self.pending.client_order_id} is pending")
-        if fill.quantity != intent.quantity:
+        other = self.protective if intent.purpose is Purpose.PROTECTIVE else self.pending
+        if other is not None and other.client_order_id != intent.client_order_id:
+            raise ValueError(f"fill of {intent.client_order_id} while {other.client_order_id} is pending")
+        if not ZERO < fill.quantity <= intent.quantity:
             raise ValueError(f"order {intent.client_order_id} is for {intent.quantity}, filled {fill.quantity}")
         if fill.price <= ZERO or fill.commission < ZERO:
             raise ValueError(f"fill of {intent.client_order_id} at {fill.price}, commission {fill.commission}")

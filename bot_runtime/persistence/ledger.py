@@ -4,8 +4,8 @@ Fill, trade, position, balance, journal, cursor and queued notification commit t
 nothing: what to write comes from the engine.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -20,9 +20,22 @@ from bot_core.schema import bots, messages, positions, trades
 from bot_core.schema import state as state_table
 from bot_core.store.database import Database
 from bot_core.store.events import record_event
-from bot_core.store.journal import OrderState, filled_values, move, working_orders, write_intent
+from bot_core.store.journal import (
+    OrderState,
+    fill_in_part,
+    filled_values,
+    free_id,
+    journaled,
+    move,
+    order_of,
+    reopen,
+    working_orders,
+    write_intent,
+)
 from bot_core.store.leases import Lease, LeaseStore
-from bot_runtime.domain.order import Fill, OrderIntent
+from bot_core.store.limits import reserve
+from bot_core.store.outbox import error_message
+from bot_runtime.domain.order import OrderIntent, OrderReport, OrderStatus, Purpose, client_order_id
 from bot_runtime.domain.position import Position
 from bot_runtime.domain.trade import Trade
 from bot_runtime.persistence.messages import closed_message, opened_message
@@ -35,12 +48,15 @@ from bot_runtime.persistence.rows import (
     order_values,
     position_values,
     read_snapshot,
+    reduced_position_values,
     state_values,
     superseded,
     working_order,
 )
 from bot_runtime.persistence.snapshot import Snapshot
 
+#: Stops and exits of one bar whose like came to nothing; more of them are a fault, not bad luck.
+_MOST_ATTEMPTS = 50
 _ENTERED = func.coalesce(trades.c.entry_time, trades.c.buy_order_created, trades.c.created_at)
 
 
@@ -55,15 +71,26 @@ class Saved:
     realized_pnl: Decimal
 
 
+@dataclass(frozen=True)
+class Refused:
+    """Why an order was not journaled: it is `known`, or limits across bots leave no room for it."""
+
+    known: bool
+    reason: str
+
+
 class Ledger:
     """Reads and writes for one bot under one lease."""
 
-    def __init__(self, database: Database, leases: LeaseStore, lease: Lease, row: BotRow, config: BotConfig) -> None:
+    def __init__(
+        self, database: Database, leases: LeaseStore, lease: Lease, row: BotRow, config: BotConfig, account: str
+    ) -> None:
         self.database = database
         self.leases = leases
         self.lease = lease
         self.row = row
         self.config = config
+        self.account = account
 
     async def load(self) -> Saved:
         """Everything that a bot needs in order to go on, read in one transaction."""
@@ -86,20 +113,49 @@ class Ledger:
             )
 
     async def begin(self, snapshot: Snapshot, document: Any, document_hash: str) -> None:
-        """Note the configuration as the last good one, and the balance that the bot begins with."""
+        """Note the configuration as the last good one, the account, and the balance that the bot begins with."""
         async with self.database.write() as connection:
             await self.lease.check(connection)
-            await self._save(connection, snapshot, config=document, config_hash=document_hash)
+            more = {"config": document, "config_hash": document_hash, "broker_account": self.account}
+            await self._save(connection, snapshot, **more)
             await self._write_balance(connection, snapshot)
 
-    async def intend(self, intent: OrderIntent, snapshot: Snapshot) -> bool:
-        """Journal an order before it is sent. False, with nothing written, when it is in the journal already."""
+    async def intend(self, intent: OrderIntent, snapshot: Snapshot) -> OrderIntent | Refused:
+        """Journal an order before it is sent, and return it as journaled; or why it may not be, with nothing written.
+
+        A stop or an exit whose like came to nothing gets an id of its own. Limits across bots are reserved by the
+        very row that is written.
+        """
         async with self.database.write() as connection:
             await self.lease.check(connection)
-            new = await write_intent(connection, order_values(self.row, self.config, intent, self.lease.epoch))
-            if new:
-                await self._save(connection, snapshot)
-            return new
+            attempts = 1 if intent.purpose is Purpose.ENTRY else _MOST_ATTEMPTS
+            ids = (
+                client_order_id(self.row.id, intent.purpose, intent.signal_time, attempt) for attempt in range(attempts)
+            )
+            name = await free_id(connection, ids)
+            if name is None:
+                return Refused(known=True, reason=f"order {intent.client_order_id} is in the journal already")
+            refusal = await self._reserve(connection, intent)
+            if refusal is not None:
+                return Refused(known=False, reason=refusal)
+            intent = replace(intent, client_order_id=name)
+            values = order_values(self.row, self.config, intent, self.lease.epoch, self.account)
+            await write_intent(connection, values)
+            await self._save(connection, snapshot)
+            return intent
+
+    async def _reserve(self, connection: AsyncConnection, intent: OrderIntent) -> str | None:
+        if intent.purpose is not Purpose.ENTRY:
+            return None
+        return await reserve(
+            connection,
+            bot_id=self.row.id,
+            user_id=self.row.user_id,
+            account=self.account,
+            mode=self.config.broker.trading_mode,
+            value=intent.quantity * intent.signal_price,
+            day=intent.signal_time.date(),
+        )
 
     async def mark(self, client_order_id: str, state: OrderState, **values: Any) -> bool:
         """Move an order in the journal; False where its present state does not allow it."""
@@ -107,10 +163,25 @@ class Ledger:
             await self.lease.check(connection)
             return await move(connection, client_order_id, state, **values)
 
-    async def opened(self, intent: OrderIntent, fill: Fill, position: Position, snapshot: Snapshot) -> bool:
+    async def filled_in_part(self, report: OrderReport) -> None:
+        """Note what of a working order has filled so far."""
+        async with self.database.write() as connection:
+            await self.lease.check(connection)
+            await fill_in_part(connection, report.client_order_id, _filled(report))
+
+    async def dropped(self, intent: OrderIntent, state: OrderState, kind: str, why: str) -> bool:
+        """Close an order that came to nothing, and say why; False where it is closed already."""
+        async with self.database.write() as connection:
+            await self.lease.check(connection)
+            if not await move(connection, intent.client_order_id, state):
+                return False
+            await self._event(connection, kind, why, correlation_id=intent.client_order_id)
+            return True
+
+    async def opened(self, intent: OrderIntent, report: OrderReport, position: Position, snapshot: Snapshot) -> bool:
         """Book the fill of an entry. False, with nothing written, when it was booked before."""
         async with self.database.write() as connection:
-            if not await self._book(connection, fill):
+            if not await self._book(connection, report):
                 return False
             position_id = await self._insert_position(connection, position)
             values = open_trade_values(self.row, self.config, intent, position)
@@ -118,16 +189,41 @@ class Ledger:
             await self._finish(connection, snapshot, opened_message(self.row, self.config, position), intent)
             return True
 
-    async def closed(self, intent: OrderIntent, fill: Fill, trade: Trade, snapshot: Snapshot) -> bool:
+    async def closed(self, intent: OrderIntent, report: OrderReport, trade: Trade, snapshot: Snapshot) -> bool:
         """Book the fill of an exit. False, with nothing written, when it was booked before."""
         async with self.database.write() as connection:
-            if not await self._book(connection, fill):
+            if not await self._book(connection, report):
                 return False
             position_id = await self._close_trade(connection, intent, trade)
             this = positions.c.id == position_id
             await connection.execute(update(positions).where(this).values(closed_position_values(trade)))
             await self._finish(connection, snapshot, closed_message(self.row, self.config, trade), intent)
             return True
+
+    async def reduced(self, intent: OrderIntent, report: OrderReport, position: Position, snapshot: Snapshot) -> bool:
+        """Book an exit that is final and filled in part. False, with nothing written, when it was booked before."""
+        async with self.database.write() as connection:
+            if not await self._book(connection, report):
+                return False
+            this = positions.c.id == (await self._open_trade(connection)).position_id
+            await connection.execute(update(positions).where(this).values(reduced_position_values(position)))
+            await self._finish(connection, snapshot, None, intent)
+            return True
+
+    async def journaled(self, client_order_ids: Collection[str]) -> dict[str, tuple[OrderState, Decimal]]:
+        """State and filled quantity of some orders; those that the journal has not are not in the answer."""
+        async with self.database.read() as connection:
+            return await journaled(connection, client_order_ids)
+
+    async def reopen(self, client_order_id: str, why: str) -> OrderIntent | None:
+        """Take back that an order came to nothing; return it, or None where the journal says something else."""
+        async with self.database.write() as connection:
+            await self.lease.check(connection)
+            if not await reopen(connection, client_order_id):
+                return None
+            await self._event(connection, "order_late", why, correlation_id=client_order_id)
+            found = await order_of(connection, client_order_id)
+            return None if found is None else working_order(found).intent
 
     async def beat(self, snapshot: Snapshot | None) -> None:
         """Renew the lease, say that the bot lives, and move the cursor if there is something new."""
@@ -142,9 +238,15 @@ class Ledger:
     async def note(self, kind: str, message: str, *, new: Any = None, correlation_id: str | None = None) -> None:
         """Append to `bot_events`."""
         async with self.database.write() as connection:
-            await record_event(
-                connection, self.row.id, kind, message, actor="runtime", new=new, correlation_id=correlation_id
-            )
+            await self._event(connection, kind, message, new=new, correlation_id=correlation_id)
+
+    async def alert(self, kind: str, message: str, *, correlation_id: str | None = None) -> None:
+        """Append to `bot_events` and tell the owner: for what a person should look at."""
+        async with self.database.write() as connection:
+            await self._event(connection, kind, message, correlation_id=correlation_id)
+            told = error_message(self.row, message)
+            if told is not None:
+                await connection.execute(insert(messages).values(told))
 
     async def adopt(self, trade: Mapping[str, Any], position: Position, outdated: list[int]) -> None:
         """Take over a trade that an older program left open: give it a position, and mark those that it outdates.
@@ -162,10 +264,17 @@ class Ledger:
                 values = {"extra_metadata": superseded(extra, trade["id"])}
                 await connection.execute(update(trades).where(trades.c.id == trade_id).values(values))
 
-    async def _book(self, connection: AsyncConnection, fill: Fill) -> bool:
+    async def _book(self, connection: AsyncConnection, report: OrderReport) -> bool:
         await self.lease.check(connection)
-        values = filled_values(fill.quantity, fill.price, fill.commission)
-        return await move(connection, fill.client_order_id, OrderState.FILLED, **values)
+        state = OrderState.FILLED if report.status is OrderStatus.FILLED else OrderState.CANCELED
+        values = _filled(report) | {"broker_order_id": report.broker_order_id}
+        return await move(connection, report.client_order_id, state, **values)
+
+    async def _event(
+        self, connection: AsyncConnection, kind: str, message: str, *, new: Any = None, correlation_id: str | None = None
+    ) -> None:
+        about = {"actor": "runtime", "new": new, "correlation_id": correlation_id}
+        await record_event(connection, self.row.id, kind, message, **about)
 
     async def _finish(
         self, connection: AsyncConnection, snapshot: Snapshot, message: dict[str, Any] | None, intent: OrderIntent
@@ -208,3 +317,7 @@ class Ledger:
         result = await connection.execute(update(state_table).where(state_table.c.bot_id == self.row.id).values(values))
         if result.rowcount == 0:
             await connection.execute(insert(state_table).values(bot_id=self.row.id, **values))
+
+
+def _filled(report: OrderReport) -> dict[str, Any]:
+    return filled_values(report.filled, report.average_price, report.commission, report.time)

@@ -10,7 +10,7 @@ from bot_core.models.bot import BotRow
 from bot_core.models.config import BotConfig
 from bot_core.models.shapes.market import plain_symbol
 from bot_core.store.journal import OrderState
-from bot_runtime.domain.order import OrderIntent, OrderType, Purpose, Side
+from bot_runtime.domain.order import OrderIntent, OrderType, Purpose, RestingOrder, Side
 from bot_runtime.domain.position import Position
 from bot_runtime.domain.trade import Trade
 from bot_runtime.persistence.snapshot import Snapshot, dump_account, load_account
@@ -26,9 +26,13 @@ class WorkingOrder:
     intent: OrderIntent
     state: OrderState
     symbol: str
+    since: datetime
+    resting: RestingOrder
 
 
-def order_values(row: BotRow, config: BotConfig, intent: OrderIntent, epoch: int) -> dict[str, Any]:
+def order_values(
+    row: BotRow, config: BotConfig, intent: OrderIntent, epoch: int, account: str | None
+) -> dict[str, Any]:
     return {
         "bot_id": row.id,
         "client_order_id": intent.client_order_id,
@@ -39,6 +43,9 @@ def order_values(row: BotRow, config: BotConfig, intent: OrderIntent, epoch: int
         "symbol": config.symbol,
         "quantity": intent.quantity,
         "price": intent.signal_price,
+        "limit_price": intent.limit_price,
+        "stop_price": intent.stop_price,
+        "account": account,
         "bar_time": intent.signal_time,
         "reason": intent.reason[:100],
         "correlation_id": intent.client_order_id,
@@ -55,8 +62,12 @@ def working_order(order: Mapping[str, Any]) -> WorkingOrder:
         signal_time=order["bar_time"],
         signal_price=order["price"],
         reason=order["reason"],
+        limit_price=order["limit_price"],
+        stop_price=order["stop_price"],
     )
-    return WorkingOrder(intent, OrderState(order["state"]), order["symbol"])
+    filled = order["filled_quantity"] or Decimal(0), order["filled_price"], order["commission"] or Decimal(0)
+    resting = RestingOrder(intent, *filled, order["filled_at"])
+    return WorkingOrder(intent, OrderState(order["state"]), order["symbol"], order["updated_at"], resting)
 
 
 def position_values(row: BotRow, config: BotConfig, position: Position) -> dict[str, Any]:
@@ -81,6 +92,11 @@ def closed_position_values(trade: Trade) -> dict[str, Any]:
         "status": "closed",
         "closed_at": trade.exit_time,
     }
+
+
+def reduced_position_values(position: Position) -> dict[str, Any]:
+    gross = position.exit_value - position.exited * position.entry_price
+    return {"qty_open": position.held, "realized_pnl": gross}
 
 
 def open_trade_values(row: BotRow, config: BotConfig, intent: OrderIntent, position: Position) -> dict[str, Any]:

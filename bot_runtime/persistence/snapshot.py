@@ -14,6 +14,10 @@ from bot_runtime.domain.money import round_money
 from bot_runtime.domain.position import Direction, Position
 
 
+#: There only where an exit has filled in part.
+_EXITED = ("exited", "exit_value", "exit_commission")
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """The state after `cursor`, the open time of the last bar that was processed."""
@@ -29,7 +33,7 @@ class Snapshot:
 
 def balance_of(account: Account) -> Decimal:
     """Cash plus what the open position cost: the opening balance plus everything realised, commissions paid."""
-    held = account.position.quantity * account.position.entry_price if account.position else Decimal(0)
+    held = account.position.held * account.position.entry_price if account.position else Decimal(0)
     return round_money(account.cash + held)
 
 
@@ -60,6 +64,7 @@ def _dump_position(position: Position) -> dict[str, str]:
         "signal_time": position.signal_time.isoformat(),
         "entry_commission": str(position.entry_commission),
         "entry_reason": position.entry_reason,
+        **{name: str(getattr(position, name)) for name in _EXITED if getattr(position, name)},
     }
 
 
@@ -72,4 +77,5 @@ def _load_position(data: Mapping[str, str]) -> Position:
         signal_time=datetime.fromisoformat(data["signal_time"]),
         entry_commission=Decimal(data["entry_commission"]),
         entry_reason=data["entry_reason"],
+        **{name: Decimal(data[name]) for name in _EXITED if name in data},
     )

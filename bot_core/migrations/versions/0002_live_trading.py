@@ -48,6 +48,8 @@ def upgrade() -> None:
     op.add_column("bot_orders", sa.Column("limit_price", Money(), comment="of a limit order"))
     op.add_column("bot_orders", sa.Column("stop_price", Money(), comment="what triggers a stop order"))
     op.add_column("bot_orders", sa.Column("account", sa.String(length=100), comment=account))
+    told = "the newest fill, on the clock of the bars or of the venue"
+    op.add_column("bot_orders", sa.Column("filled_at", AwareUTC(), comment=told))
     account = "the money that it trades with, such as binance:bot-keys"
     op.add_column("bot_state", sa.Column("broker_account", sa.String(length=100), comment=account))
     told = "close positions, beside letting none be opened"

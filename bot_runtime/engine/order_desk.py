@@ -1,0 +1,340 @@
+"""One bot's orders, from the journaled intent to the booked fill: what is sent, asked about, canceled and booked.
+
+An order is journaled before it is sent, and whatever happens in between is found out by asking the venue for its
+client order id. Everything here may be called again after any failure: it looks at what is, and does what is missing.
+It decides nothing about trading; that is the kernel's.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, assert_never
+
+import structlog
+
+from bot_core.models.errors import InvalidBotError, TransientError
+from bot_core.store.journal import OrderState
+from bot_runtime.brokers.base import Broker, FencedError, NotSentError, UnknownOutcomeError, VenueUnavailableError
+from bot_runtime.domain.money import ZERO, round_money
+from bot_runtime.domain.order import OrderIntent, OrderReport, OrderStatus, Purpose, fill_of
+from bot_runtime.engine.board import BotBoard, FleetBoard
+from bot_runtime.engine.kernel import Closed, FillResult, Kernel, Opened, Reduced
+from bot_runtime.persistence.ledger import Ledger, Refused
+from bot_runtime.persistence.rows import WorkingOrder
+from bot_runtime.persistence.snapshot import Snapshot
+
+_log = structlog.get_logger(__name__)
+#: The venue may have the order, or may not.
+_UNSURE = (OrderState.INTENDED, OrderState.UNKNOWN)
+_LONGEST_PATIENCE = 60.0
+
+
+class UnexplainedError(InvalidBotError):
+    """Venue and tables differ in a way that nothing explains: no more trading until a person has looked."""
+
+
+@dataclass
+class Sent:
+    """What is known of an order on its way: the journal's state, since when, and what of it has filled.
+
+    `left` says that a request may have left for the venue.
+    """
+
+    state: OrderState
+    since: datetime
+    filled: Decimal = ZERO
+    left: bool = True
+
+
+class OrderDesk:
+    """`cursor` is the bar that the kernel stands at. `interval_seconds` bounds how late an entry may still be sent."""
+
+    def __init__(
+        self,
+        *,
+        kernel: Kernel,
+        ledger: Ledger,
+        broker: Broker,
+        board: BotBoard,
+        fleet: FleetBoard,
+        interval_seconds: float,
+    ) -> None:
+        self.kernel = kernel
+        self.ledger = ledger
+        self.broker = broker
+        self.cursor: datetime | None = None
+        self._board = board
+        self._fleet = fleet
+        self._interval = interval_seconds
+        self._sent: dict[str, Sent] = {}
+        #: Why the venue can't be reached, as far as it was tried last; empty where it can.
+        self.trouble = ""
+
+    @property
+    def flat(self) -> bool:
+        """Neither a position nor an order on its way."""
+        kernel = self.kernel
+        return kernel.account.position is None and kernel.pending is None and kernel.protective is None
+
+    @property
+    def orders(self) -> list[OrderIntent]:
+        """The orders that are not final: the pending entry or exit, and the protective stop."""
+        return [order for order in (self.kernel.pending, self.kernel.protective) if order is not None]
+
+    @property
+    def unsure(self) -> bool:
+        """Whether there is an order that the venue must be asked about before anything else is done."""
+        return any(self._sent[order.client_order_id].state in _UNSURE for order in self.orders)
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(self.cursor, self.kernel.dump_state(), self.kernel.account)
+
+    def resume(self, working: tuple[WorkingOrder, ...]) -> None:
+        """Take up what the last process left in the journal. Raise InvalidBotError for more than a bot ever has."""
+        stops = [order for order in working if order.intent.purpose is Purpose.PROTECTIVE]
+        others = [order for order in working if order.intent.purpose is not Purpose.PROTECTIVE]
+        if len(others) > 1 or len(stops) > 1:
+            ids = ", ".join(order.intent.client_order_id for order in working)
+            raise InvalidBotError(
+                f"several orders are working at once, which can't be explained: {ids}; "
+                "allowed: one; move the others to `canceled` in bot_orders after a look at the venue"
+            )
+        self.broker.restore([order.resting for order in working if order.state is OrderState.OPEN])
+        for order in working:
+            self._sent[order.intent.client_order_id] = Sent(order.state, order.since, order.resting.filled)
+        self.kernel.pending = others[0].intent if others else None
+        self.kernel.protective = stops[0].intent if stops else None
+
+    async def place(self, intent: OrderIntent) -> str:
+        """Journal what the kernel decided and send it. Return why limits across bots refuse it, or nothing."""
+        journaled = await self.ledger.intend(intent, self.snapshot())
+        if isinstance(journaled, Refused):
+            self.kernel.drop(intent)
+            if journaled.known:
+                raise InvalidBotError(
+                    f"{journaled.reason} although the bot stands before it: its cursor was put back by hand; "
+                    "allowed: the time of the last bar that was processed, in bot_state.cursor"
+                )
+            return journaled.reason
+        self._hold(journaled)
+        self._sent[journaled.client_order_id] = Sent(OrderState.INTENDED, datetime.now(UTC), left=False)
+        _log.info(
+            "order_intended",
+            correlation_id=journaled.client_order_id,
+            purpose=journaled.purpose,
+            side=journaled.side,
+            quantity=str(journaled.quantity),
+            reason=journaled.reason,
+            bar_time=journaled.signal_time.isoformat(),
+        )
+        self._board.count_order(OrderState.INTENDED)
+        await self._dispatch(journaled)
+        return ""
+
+    async def protect(self) -> None:
+        """Make the protective stop at the venue what the kernel wants it to be."""
+        kernel = self.kernel
+        wanted = kernel.wanted_stop()
+        if wanted is kernel.protective or (wanted is None and kernel.pending is not None):
+            return  # before an exit the stop is withdrawn by whoever sends the exit
+        if kernel.protective is not None and not await self.withdraw(kernel.protective):
+            return
+        if wanted is not None and kernel.account.position is not None:
+            await self.place(wanted)
+
+    async def advance(self) -> None:
+        """Find out how each order stands, and do what is still to be done for it."""
+        for intent in self.orders:
+            await self._advance(intent)
+        await self.protect()
+
+    async def withdraw(self, intent: OrderIntent, why: str = "") -> bool:
+        """Cancel an order, booking what had filled. False where that can't be known yet: to be tried again."""
+        sent = self._sent[intent.client_order_id]
+        try:
+            report = await self.broker.cancel(intent.client_order_id)
+        except (VenueUnavailableError, UnknownOutcomeError, NotSentError) as error:
+            self._venue_away(error)
+            return False
+        self.trouble = ""
+        if report is not None:
+            await self.take(intent, report, why)
+            return report.final
+        if sent.state not in _UNSURE:
+            raise UnexplainedError(_vanished(intent))
+        if not self._settled(sent):
+            return False
+        await self._drop(intent, OrderState.CANCELED, "order_canceled", why or "it never reached the venue")
+        return True
+
+    async def take(self, intent: OrderIntent, report: OrderReport, why: str = "") -> None:
+        """Write down what the venue says of an order of ours; book it once it is final."""
+        sent = self._sent[intent.client_order_id]
+        if not report.final:
+            if sent.state is not OrderState.OPEN:
+                await self.ledger.mark(intent.client_order_id, OrderState.OPEN, broker_order_id=report.broker_order_id)
+                self._board.count_order(OrderState.OPEN)
+                sent.state, sent.since = OrderState.OPEN, datetime.now(UTC)
+            if report.filled > sent.filled:
+                await self.ledger.filled_in_part(report)
+                sent.filled = report.filled
+        elif report.filled > 0:
+            await self._book(intent, report)
+        elif report.status is OrderStatus.REJECTED:
+            await self._rejected(intent, report.reason)
+        else:
+            await self._drop(intent, OrderState.CANCELED, "order_canceled", why or "the venue canceled it")
+
+    async def adopt(self, intent: OrderIntent, report: OrderReport) -> None:
+        """Take over an order that came to life after it was given up. Raise UnexplainedError where it doesn't fit."""
+        kernel = self.kernel
+        fits = kernel.pending is None and (kernel.account.position is None) is (intent.purpose is Purpose.ENTRY)
+        if intent.purpose is Purpose.PROTECTIVE:
+            fits = kernel.protective is None and kernel.account.position is not None
+        if not fits:
+            raise UnexplainedError(
+                f"order {intent.client_order_id} was given up and then filled {report.filled} at the venue, beside "
+                "what the bot holds; allowed: settle the difference at the venue, then start the bot again"
+            )
+        self._hold(intent)
+        self._sent[intent.client_order_id] = Sent(OrderState.UNKNOWN, datetime.now(UTC))
+        await self.take(intent, report, "it came to life after it was given up")
+
+    async def _advance(self, intent: OrderIntent) -> None:
+        sent = self._sent.get(intent.client_order_id)
+        if sent is None or intent not in self.orders:
+            return  # it became final while another one was looked at
+        try:
+            report = await self.broker.find(intent.client_order_id)
+        except VenueUnavailableError as error:
+            self._venue_away(error)
+            return
+        self.trouble = ""
+        if report is not None:
+            await self.take(intent, report)
+        elif sent.state not in _UNSURE:
+            raise UnexplainedError(_vanished(intent))
+        elif self._settled(sent):
+            await self._never_arrived(intent, sent)
+
+    async def _never_arrived(self, intent: OrderIntent, sent: Sent) -> None:
+        """Send it, again under the same id, unless that would be too late."""
+        if self.broker.live and intent.purpose is Purpose.ENTRY and self._late(intent):
+            why = f"entry of {intent.signal_time.isoformat()} never reached the venue and is too late by now"
+            await self._drop(intent, OrderState.CANCELED, "order_canceled", why)
+        elif intent.purpose is Purpose.PROTECTIVE and self.kernel.account.position is None:
+            await self._drop(intent, OrderState.CANCELED, "order_canceled", "there is nothing left to protect")
+        else:
+            _log.warning("order_sent_again", correlation_id=intent.client_order_id, state=sent.state)
+            await self._dispatch(intent)
+
+    async def _dispatch(self, intent: OrderIntent) -> None:
+        """Send a journaled order; before an exit, the stop that binds what is to be sold is withdrawn."""
+        stop = self.kernel.protective
+        if intent.purpose is Purpose.EXIT and stop is not None:
+            if not await self.withdraw(stop, "replaced by an exit"):
+                return
+            position = self.kernel.account.position
+            if position is None or self.kernel.market.quantity(position.held) != intent.quantity:
+                await self._drop(intent, OrderState.CANCELED, "order_canceled", "the protective stop filled before it")
+                return
+        if self.ledger.lease.seconds_left() <= 0:
+            await self.ledger.beat(None)  # raises LeaseLostError where somebody else trades this bot now
+        sent = self._sent[intent.client_order_id]
+        before, sent.left = sent.left, True
+        try:
+            report = await self.broker.submit(intent, self.ledger.lease.seconds_left)
+        except UnknownOutcomeError as error:
+            self._venue_away(error)
+            await self._unknown(intent)
+        except (NotSentError, FencedError) as error:
+            sent.left = before
+            self._venue_away(error)
+        else:
+            self.trouble = ""
+            await self.take(intent, report)
+
+    async def _unknown(self, intent: OrderIntent) -> None:
+        await self.ledger.mark(intent.client_order_id, OrderState.UNKNOWN)
+        self._board.count_order(OrderState.UNKNOWN)
+        self._sent[intent.client_order_id] = Sent(OrderState.UNKNOWN, datetime.now(UTC))
+
+    async def _rejected(self, intent: OrderIntent, reason: str) -> None:
+        if intent.purpose is Purpose.PROTECTIVE:
+            self.kernel.stops_rest = False  # the guard still looks at each close
+        what = f"the venue rejected the {intent.purpose} {intent.client_order_id}: {reason}"
+        _log.error("order_rejected", correlation_id=intent.client_order_id, reason=reason)
+        self._board.count_order(OrderState.REJECTED)
+        if await self._drop(intent, OrderState.REJECTED, "order_rejected", what):
+            await self.ledger.alert("order_rejected", what, correlation_id=intent.client_order_id)
+
+    async def _drop(self, intent: OrderIntent, state: OrderState, kind: str, why: str) -> bool:
+        dropped = await self.ledger.dropped(intent, state, kind, f"{intent.client_order_id}: {why}")
+        self.kernel.drop(intent)
+        self._sent.pop(intent.client_order_id, None)
+        if state is OrderState.CANCELED:
+            _log.info("order_canceled", correlation_id=intent.client_order_id, reason=why)
+            self._board.count_order(state)
+        return dropped
+
+    async def _book(self, intent: OrderIntent, report: OrderReport) -> None:
+        result = self.kernel.on_fill(intent, fill_of(report))
+        match result:
+            case Opened(position):
+                booked = await self.ledger.opened(intent, report, position, self.snapshot())
+            case Closed(trade, _):
+                booked = await self.ledger.closed(intent, report, trade, self.snapshot())
+            case Reduced(position):
+                booked = await self.ledger.reduced(intent, report, position, self.snapshot())
+            case _:
+                assert_never(result)
+        if not booked:
+            raise TransientError(f"fill of {report.client_order_id} was booked before: reading the tables again")
+        self._sent.pop(intent.client_order_id, None)
+        self._tell(intent, report, result)
+
+    def _tell(self, intent: OrderIntent, report: OrderReport, result: FillResult) -> None:
+        self._board.count_order(OrderState.FILLED)
+        facts: dict[str, Any] = {"price": str(report.average_price), "quantity": str(report.filled)}
+        facts |= {"reason": intent.reason, "fill_time": report.time.isoformat()}
+        match result:
+            case Opened(position):
+                event = "trade_opened"
+                self._fleet.opened(self._board, position)
+            case Closed(trade, _):
+                event = "trade_closed"
+                facts["net_pnl"] = str(round_money(trade.net_pnl))
+                self._fleet.closed(self._board, trade)
+                self._board.trades += 1
+            case Reduced(position):
+                event = "position_reduced"
+                facts["held"] = str(position.held)
+            case _:
+                assert_never(result)
+        _log.info(event, symbol=self._board.symbol, correlation_id=intent.client_order_id, **facts)
+
+    def _hold(self, intent: OrderIntent) -> None:
+        if intent.purpose is Purpose.PROTECTIVE:
+            self.kernel.protective = intent
+        else:
+            self.kernel.pending = intent
+
+    def _settled(self, sent: Sent) -> bool:
+        """Whether an order that the venue does not know can no longer arrive there."""
+        return not sent.left or datetime.now(UTC) >= sent.since + timedelta(seconds=self.broker.settle_seconds)
+
+    def _late(self, intent: OrderIntent) -> bool:
+        patience = min(self._interval, _LONGEST_PATIENCE)
+        return datetime.now(UTC) > intent.signal_time + timedelta(seconds=self._interval + patience)
+
+    def _venue_away(self, error: TransientError) -> None:
+        if not self.trouble:
+            _log.warning("venue_away", error=str(error), error_type=type(error).__name__)
+        self.trouble = f"the venue does not answer: {error}"
+
+
+def _vanished(intent: OrderIntent) -> str:
+    return (
+        f"the venue accepted order {intent.client_order_id} and does not know it any more; "
+        "allowed: find out at the venue what became of it, write that into bot_orders, then start the bot again"
+    )

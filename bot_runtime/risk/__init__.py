@@ -1,0 +1,1 @@
+"""Limits that hold before and during a trade. Pure."""
