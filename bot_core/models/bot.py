@@ -99,6 +99,17 @@ class BotRow(BaseModel):
         return document_hash(self.config)
 
     @property
+    def quarantined(self) -> bool:
+        """Whether the bot failed too often on this very document, and nobody has asked for it since.
+
+        Such a row still asks to run (its pod stays), but no process tries it, a restarted one neither.
+        """
+        found = self.extra_metadata.get("quarantined")
+        if self.status != BotStatus.ERROR or not isinstance(found, Mapping):
+            return False
+        return bool(found.get("config_hash", self.config_hash) == self.config_hash)
+
+    @property
     def name(self) -> str:
         """The document's name, else the description, else `Bot <id>`."""
         named = (self.document or {}).get("name")

@@ -167,10 +167,13 @@ class BotStore:
             await self._event(connection, bot_id, "stopped", f"the bot stopped: {reason}", row.status, "stopped")
             return reason
 
-    async def failed(self, bot_id: int, message: str, *, keep_status: bool = False) -> None:
+    async def failed(
+        self, bot_id: int, message: str, *, keep_status: bool = False, quarantined_after: int | None = None
+    ) -> None:
         """Write `error`, count it and say why; the same message twice in a row is written and counted once.
 
-        With `keep_status` only the message is written: the bot keeps running on what was last good.
+        With `keep_status` only the message is written: the bot keeps running on what was last good. With
+        `quarantined_after`, a number of failures, no process tries the bot again until its row changes.
         """
         async with self.database.write() as connection:
             row = await _locked(connection, bot_id)
@@ -179,10 +182,17 @@ class BotStore:
             # `error` asks to be run again, so it is never written to a row that asks to be stopped.
             may = not keep_status and may_write(row.status, BotStatus.ERROR) and desired_state(row).run
             same = row.extra_metadata.get("last_error") == message
-            if same and (not may or row.status == BotStatus.ERROR):
+            if same and quarantined_after is None and (not may or row.status == BotStatus.ERROR):
                 return
             now = datetime.now(UTC)
             metadata = row.extra_metadata | {"last_error": message, "last_error_time": now.isoformat()}
+            if quarantined_after is not None and may:
+                metadata["quarantined"] = {
+                    "since": now.isoformat(),
+                    "failures": quarantined_after,
+                    "error": message,
+                    "config_hash": row.config_hash,
+                }
             values: dict[str, Any] = {"extra_metadata": metadata, "updated_at": now}
             values["error_count"] = (row.error_count or 0) + 1
             if may:
@@ -191,7 +201,13 @@ class BotStore:
             told = error_message(row, message)
             if told is not None:
                 await connection.execute(insert(messages).values(told))
-            await self._event(connection, bot_id, "error", message, row.status, values.get("status", row.status))
+            kind = "error" if quarantined_after is None else "quarantined"
+            await self._event(connection, bot_id, kind, message, row.status, values.get("status", row.status))
+
+    async def note(self, bot_id: int, kind: str, message: str, *, old: Any = None, new: Any = None) -> None:
+        """Append to `bot_events`."""
+        async with self.database.write() as connection:
+            await record_event(connection, bot_id, kind, message, actor=self.actor, old=old, new=new)
 
     async def _event(
         self, connection: AsyncConnection, bot_id: int, kind: str, message: str, old: str, new: str

@@ -106,6 +106,19 @@ class Database:
         async with self.write() as connection:
             yield connection
 
+    @asynccontextmanager
+    async def autocommit(self) -> AsyncIterator[AsyncConnection]:
+        """A connection on which each statement is a transaction of its own, and one round trip. The errors of `write`.
+
+        For PostgreSQL: SQLite's transactions cost no round trip.
+        """
+        engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            async with asyncio.timeout(TRANSACTION_SECONDS), engine.connect() as connection:
+                yield connection
+        except (DBAPIError, PoolTimeoutError, TimeoutError, OSError) as error:
+            raise _translated(error, self.safe_url) from error
+
     def now(self) -> ColumnElement[Any]:
         """The database's clock, so that holders on several machines compare one clock."""
         if self.is_sqlite:

@@ -39,7 +39,11 @@ class Lease:
 
     @property
     def valid(self) -> bool:
-        return suspend_aware_clock() < self.deadline
+        return self.seconds_left() > 0
+
+    def seconds_left(self) -> float:
+        """Seconds until the deadline, on a clock that counts suspension; negative once it has passed."""
+        return self.deadline - suspend_aware_clock()
 
     async def check(self, connection: AsyncConnection) -> None:
         """Lock the lease's row and compare the epoch; a transaction that called this can't outlive the lease.
