@@ -107,7 +107,5 @@ async def working_orders(connection: AsyncConnection, bot_id: int) -> list[dict[
     return [dict(row) for row in (await connection.execute(query)).mappings()]
 
 
-def filled_values(
-    quantity: Decimal, price: Decimal | None, commission: Decimal, filled_at: datetime
-) -> dict[str, Any]:
+def filled_values(quantity: Decimal, price: Decimal | None, commission: Decimal, filled_at: datetime) -> dict[str, Any]:
     return {"filled_quantity": quantity, "filled_price": price, "commission": commission, "filled_at": filled_at}

@@ -6,6 +6,7 @@ It trades nothing: it reads, warms up, adopts, and settles what the last process
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from bot_core.models.bot import BotRow, document_hash
@@ -13,11 +14,14 @@ from bot_core.models.config import BotConfig
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.leases import Lease, LeaseStore
+from bot_runtime.brokers.base import Broker
 from bot_runtime.brokers.registry import build_broker
 from bot_runtime.domain.account import Account
+from bot_runtime.domain.market import MarketRules
 from bot_runtime.engine.board import BotBoard, FleetBoard
 from bot_runtime.engine.bot_engine import BotEngine, Rhythm
 from bot_runtime.engine.kernel import Kernel
+from bot_runtime.engine.order_desk import OrderDesk
 from bot_runtime.engine.progress import Progress
 from bot_runtime.engine.resume import resume_account
 from bot_runtime.feeds.base import Feed
@@ -25,6 +29,7 @@ from bot_runtime.feeds.registry import build_feed
 from bot_runtime.indicators.history import History
 from bot_runtime.persistence.ledger import Ledger, Saved
 from bot_runtime.persistence.snapshot import Snapshot
+from bot_runtime.risk.guard import RiskGuard
 from bot_runtime.strategies.registry import build_sizing, build_strategy
 
 
@@ -38,6 +43,7 @@ class Surroundings:
     fleet: FleetBoard
     progress: Progress
     rhythm: Rhythm
+    on_version: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,33 +68,62 @@ async def build_engine(
     Raises InvalidBotError for what only a change of the row mends, TransientError for what time may.
     """
     config = assigned.config
-    ledger = Ledger(around.database, around.leases, lease, assigned.row, config)
+    broker = build_broker(config)
+    try:
+        return await _build(around, assigned, lease, board, mark, broker)
+    except BaseException:
+        await broker.aclose()
+        raise
+
+
+async def _build(
+    around: Surroundings,
+    assigned: Assignment,
+    lease: Lease,
+    board: BotBoard,
+    mark: Callable[[], None],
+    broker: Broker,
+) -> BotEngine:
+    config = assigned.config
+    market = await broker.connect()
+    mark()
+    board.account, board.clock_skew = broker.account, broker.clock_skew
+    ledger = Ledger(around.database, around.leases, lease, assigned.row, config, broker.account)
     saved = await ledger.load()
     account = await resume_account(ledger, saved, assigned.row, config)
     feed = build_feed(config.data.model_dump(exclude_none=True), config.symbol)
-    kernel = _kernel(assigned, account, feed)
+    kernel = _kernel(assigned, account, feed, market)
     mark()
     cursor = await _warm_up(kernel, feed, saved)
     await ledger.begin(
         Snapshot(cursor, kernel.dump_state(), account), assigned.document, document_hash(assigned.document)
     )
     mark()
+    desk = OrderDesk(
+        kernel=kernel,
+        ledger=ledger,
+        broker=broker,
+        board=board,
+        fleet=around.fleet,
+        interval_seconds=feed.interval_seconds,
+    )
+    desk.cursor = cursor
     engine = BotEngine(
         kernel=kernel,
         ledger=ledger,
-        broker=build_broker(config.broker),
+        broker=broker,
         feed=feed,
-        cursor=cursor,
+        desk=desk,
         board=board,
-        fleet=around.fleet,
         progress=around.progress,
         rhythm=around.rhythm,
+        on_version=None if around.on_version is None else partial(around.on_version, assigned.row.id),
     )
     await engine.recover(saved.working)
     return engine
 
 
-def _kernel(assigned: Assignment, account: Account, feed: Feed) -> Kernel:
+def _kernel(assigned: Assignment, account: Account, feed: Feed, market: MarketRules) -> Kernel:
     config = assigned.config
     strategy = build_strategy(config.strategy)
     capacity = feed.history_capacity(max(config.data.lookback_bars, strategy.warmup))
@@ -98,6 +133,9 @@ def _kernel(assigned: Assignment, account: Account, feed: Feed) -> Kernel:
         account=account,
         position_size=build_sizing(config.strategy),
         history=History(feed.interval_seconds, capacity),
+        guard=RiskGuard(config.risk_management, config.trading, config.scheduling, config.broker.cash),
+        market=market,
+        limit_entries=config.trading.order_type == "limit",
     )
 
 
@@ -107,6 +145,8 @@ async def _warm_up(kernel: Kernel, feed: Feed, saved: Saved) -> datetime | None:
     cursor = saved.cursor
     if cursor is None and adopted is not None:
         cursor = adopted.entry_time  # its exit is looked for from the bar after the one that it was opened on
+    if cursor is None:
+        cursor = await feed.newest()  # on live data a bot begins now
     if cursor is not None:
         kernel.warm_up(await feed.history(cursor, kernel.history.reload_limit))
     kernel.load_state({} if saved.snapshot is None else saved.snapshot.rule_state)

@@ -33,6 +33,13 @@ class BotBoard:
     phase: Phase = Phase.STARTING
     message: str = ""
     database_away: bool = False
+    halted: str = ""
+    account: str = ""
+    feed_trouble: str = ""
+    venue_trouble: str = ""
+    clock_skew: float | None = None
+    protective_stop: Decimal | None = None
+    refused: str = ""
     balance: Decimal | None = None
     total_pnl: Decimal | None = None
     position: Position | None = None

@@ -75,6 +75,7 @@ class BotEngine:
         self._dirty = False
         self._next_beat = self._next_look = self._next_compare = 0.0
         self._refused = ""
+        self._version = ""
         self._halt: Halt | None = None
         self._last_bar: Bar | None = None
         self._leave = asyncio.Event()
@@ -95,11 +96,9 @@ class BotEngine:
         for order in working:
             name, state = order.intent.client_order_id, order.state
             await self._ledger.note("recovered", f"order {name} was {state} at the last stop", correlation_id=name)
-        if not self._broker.live:
-            for order in working:
-                await self._desk.advance() if order.state != "open" else None
-        else:
+        if self._broker.live or self._desk.unsure:
             await self._desk.advance()
+        if self._broker.live:
             await compare(self._desk)
             self._next_compare = self._now() + self._rhythm.compare_seconds
         await self._desk.protect()
@@ -152,7 +151,7 @@ class BotEngine:
         if desk.unsure:
             await desk.advance()
         if policy is OnStop.FLATTEN:
-            return self.flat or not self._kernel.refused == ""
+            return self.flat or bool(self._kernel.refused)
         pending = self._kernel.pending
         return pending is None or pending.purpose is not Purpose.ENTRY
 
@@ -163,7 +162,7 @@ class BotEngine:
         last, pending = self._last_bar, self._kernel.pending
         if pending is None:
             return
-        now = max(datetime.now(UTC), pending.signal_time) + timedelta(milliseconds=1)
+        now = datetime.now(UTC) if self._feed.live else last.time + timedelta(seconds=self._feed.interval_seconds)
         await self._fills(Bar(now, last.close, last.close, last.close, last.close, 0.0))
 
     async def _take(self, pending: asyncio.Task[Bar], bars: AsyncIterator[Bar]) -> asyncio.Task[Bar] | None:
@@ -280,8 +279,9 @@ class BotEngine:
         self._board.database_away = False
         self._dirty = False
         self._board.heartbeat = datetime.now(UTC)
-        if beat.changed and self._on_version is not None:
+        if self._version not in {"", beat.version} and self._on_version is not None:
             self._on_version()
+        self._version = beat.version
         await self._obey(beat.halt)
 
     async def _obey(self, halt: Halt | None) -> None:

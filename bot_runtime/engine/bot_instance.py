@@ -145,6 +145,7 @@ class BotInstance:
         try:
             await engine.run(self._stop)
         finally:
+            await engine.aclose()
             self._engine = self._lease_held = None
         if self._stop.is_set():
             self._mark()

@@ -6,7 +6,7 @@ nothing: what to write comes from the engine.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +20,7 @@ from bot_core.schema import bots, messages, positions, trades
 from bot_core.schema import state as state_table
 from bot_core.store.database import Database
 from bot_core.store.events import record_event
+from bot_core.store.heartbeat import Beat, beat
 from bot_core.store.journal import (
     OrderState,
     fill_in_part,
@@ -225,15 +226,10 @@ class Ledger:
             found = await order_of(connection, client_order_id)
             return None if found is None else working_order(found).intent
 
-    async def beat(self, snapshot: Snapshot | None) -> None:
-        """Renew the lease, say that the bot lives, and move the cursor if there is something new."""
-        async with self.database.write() as connection:
-            deadline = await self.leases.renew(self.lease, connection)
-            now = datetime.now(UTC)
-            await connection.execute(update(bots).where(bots.c.id == self.row.id).values(last_heartbeat=now))
-            if snapshot is not None:
-                await self._save(connection, snapshot)
-        self.lease.deadline = deadline
+    async def beat(self, snapshot: Snapshot | None) -> Beat:
+        """Renew the lease, say that the bot lives, move the cursor if there is something new; return the news."""
+        state = None if snapshot is None else state_values(snapshot)
+        return await beat(self.database, self.lease, self.row.user_id, self.leases.seconds, state=state)
 
     async def note(self, kind: str, message: str, *, new: Any = None, correlation_id: str | None = None) -> None:
         """Append to `bot_events`."""
@@ -271,7 +267,13 @@ class Ledger:
         return await move(connection, report.client_order_id, state, **values)
 
     async def _event(
-        self, connection: AsyncConnection, kind: str, message: str, *, new: Any = None, correlation_id: str | None = None
+        self,
+        connection: AsyncConnection,
+        kind: str,
+        message: str,
+        *,
+        new: Any = None,
+        correlation_id: str | None = None,
     ) -> None:
         about = {"actor": "runtime", "new": new, "correlation_id": correlation_id}
         await record_event(connection, self.row.id, kind, message, **about)

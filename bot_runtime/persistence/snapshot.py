@@ -13,7 +13,6 @@ from bot_runtime.domain.account import Account
 from bot_runtime.domain.money import round_money
 from bot_runtime.domain.position import Direction, Position
 
-
 #: There only where an exit has filled in part.
 _EXITED = ("exited", "exit_value", "exit_commission")
 

@@ -7,6 +7,7 @@ from bot_core.models.strategy import StrategyConfig
 from bot_runtime.brokers.paper_venue import PaperVenue
 from bot_runtime.domain.account import Account
 from bot_runtime.domain.bar import Bar
+from bot_runtime.domain.order import fill_of
 from bot_runtime.domain.trade import Trade
 from bot_runtime.engine.kernel import Closed, Kernel
 from bot_runtime.indicators.history import History
@@ -29,7 +30,7 @@ def trades_of_a_bot_that_is_restarted(config: StrategyConfig, bars: Sequence[Bar
             kernel.history.bars_seen = index
             kernel.load_state(json.loads(json.dumps(old.dump_state())))
             kernel.pending = old.pending
-        for fill in venue.match(bar):
+        for fill in map(fill_of, venue.match(bar)):
             assert kernel.pending is not None
             result = kernel.on_fill(kernel.pending, fill)
             trades += [result.trade] if isinstance(result, Closed) else []

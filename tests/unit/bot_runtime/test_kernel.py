@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bot_runtime.brokers.paper_venue import PaperVenue
 from bot_runtime.domain.account import Account
 from bot_runtime.domain.order import Fill, Purpose, Side, client_order_id
+from bot_runtime.domain.order import fill_of as fill_of_report
 from bot_runtime.engine.backtest import run_backtest
 from bot_runtime.engine.kernel import Closed, Kernel, Opened
 from bot_runtime.indicators.history import History
@@ -109,7 +110,7 @@ class Drive:
     def run(self):
         for index, bar in enumerate(self.bars):
             self._perhaps_restart(index)
-            for fill in self.venue.match(bar):
+            for fill in map(fill_of_report, self.venue.match(bar)):
                 self.events.append(self.kernel.on_fill(self.kernel.pending, fill))
                 self._perhaps_restart(index)
             intent = self.kernel.on_bar(bar)
@@ -243,7 +244,8 @@ def test_warming_up_decides_nothing_and_leaves_the_rules_alone():
     ("changes", "message"),
     [
         ({"client_order_id": "tb7-en-1"}, "offered for order"),
-        ({"quantity": Decimal(1)}, "filled 1"),
+        ({"quantity": Decimal(10**9)}, "filled 1000000000"),
+        ({"quantity": Decimal(0)}, "filled 0"),
         ({"price": Decimal(0)}, "at 0"),
         ({"commission": Decimal(-1)}, "commission -1"),
     ],
