@@ -8,32 +8,28 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
 from bot_core.models.errors import DatabaseUnavailableError, TransientError
-from bot_core.models.halt import Halt
 from bot_core.models.operation import OnStop
 from bot_runtime.brokers.base import Broker, VenueUnavailableError
 from bot_runtime.domain.bar import Bar
-from bot_runtime.domain.money import decimal_of
-from bot_runtime.domain.order import OrderIntent, Purpose
+from bot_runtime.domain.order import OrderIntent
 from bot_runtime.engine.board import BotBoard, Phase
 from bot_runtime.engine.comparison import compare
-from bot_runtime.engine.kernel import FREE, Hold, Kernel
+from bot_runtime.engine.kernel import Kernel
 from bot_runtime.engine.order_desk import OrderDesk
 from bot_runtime.engine.progress import Progress
+from bot_runtime.engine.restraint import Restraint
 from bot_runtime.feeds.base import Feed
 from bot_runtime.persistence.ledger import Ledger
 from bot_runtime.persistence.rows import WorkingOrder
 from bot_runtime.persistence.snapshot import balance_of
 
 _log = structlog.get_logger(__name__)
-#: A live bar that reaches us this long after its close is late, or half an interval after it where that is less.
-_LATE_SECONDS = 30.0
-_STOP_FLATTEN = "on_stop"
 
 
 @dataclass(frozen=True)
@@ -67,6 +63,7 @@ class BotEngine:
         self._broker = broker
         self._feed = feed
         self._desk = desk
+        self._restraint = Restraint(desk, feed, board)
         self._board = board
         self._progress = progress
         self._rhythm = rhythm
@@ -76,8 +73,6 @@ class BotEngine:
         self._next_beat = self._next_look = self._next_compare = 0.0
         self._refused = ""
         self._version = ""
-        self._halt: Halt | None = None
-        self._last_bar: Bar | None = None
         self._leave = asyncio.Event()
         self.leave_when_flat = False
 
@@ -110,7 +105,7 @@ class BotEngine:
         leaving = [asyncio.ensure_future(event.wait()) for event in (stop, self._leave)]
         pending: asyncio.Task[Bar] | None = None
         try:
-            await self._beat()  # a halt is known before the first bar
+            await self._beat(must=True)  # a halt is known before the first bar
             pending = _next(bars)
             while not any(future.done() for future in leaving) and not (self.leave_when_flat and self.flat):
                 self._mark()
@@ -129,41 +124,18 @@ class BotEngine:
     async def wind_down(self, policy: OnStop, seconds: float) -> bool:
         """Do what a bot that is stopped on request shall do with what it has. False where time did not suffice."""
         until = self._now() + seconds
-        if policy is OnStop.KEEP:
-            return True
-        while True:
+        while not await self._restraint.wound_down(policy):
             self._mark()
-            if await self._wound_down(policy):
-                self._show()
-                return True
+            if self._desk.unsure:
+                await self._desk.advance()
+            bar = self._restraint.last_price_bar()
+            if bar is not None:
+                await self._fills(bar)
             if self._now() >= until:
                 return False
             await asyncio.sleep(min(self._rhythm.order_seconds, 1.0) if self._broker.live else 0)
-
-    async def _wound_down(self, policy: OnStop) -> bool:
-        desk, pending = self._desk, self._kernel.pending
-        if pending is not None and pending.purpose is Purpose.ENTRY:
-            await desk.withdraw(pending, "the bot was stopped")
-        elif policy is OnStop.FLATTEN and self._kernel.account.position is not None:
-            await self._flatten(datetime.now(UTC), _STOP_FLATTEN)
-            await desk.advance()
-            await self._fill_now()
-        if desk.unsure:
-            await desk.advance()
-        if policy is OnStop.FLATTEN:
-            return self.flat or bool(self._kernel.refused)
-        pending = self._kernel.pending
-        return pending is None or pending.purpose is not Purpose.ENTRY
-
-    async def _fill_now(self) -> None:
-        """Let a simulated venue fill a flattening order at the last known price: no bar will come any more."""
-        if self._broker.live or self._last_bar is None:
-            return
-        last, pending = self._last_bar, self._kernel.pending
-        if pending is None:
-            return
-        now = datetime.now(UTC) if self._feed.live else last.time + timedelta(seconds=self._feed.interval_seconds)
-        await self._fills(Bar(now, last.close, last.close, last.close, last.close, 0.0))
+        self._show()
+        return True
 
     async def _take(self, pending: asyncio.Task[Bar], bars: AsyncIterator[Bar]) -> asyncio.Task[Bar] | None:
         try:
@@ -179,12 +151,12 @@ class BotEngine:
     async def on_bar(self, bar: Bar) -> None:
         """The bar's fills first, as facts; then the decision on its close."""
         kernel, desk = self._kernel, self._desk
-        self._last_bar = bar
+        self._restraint.last_bar = bar
         await self._fills(bar)
         late = kernel.expired(bar)
         if late is not None:
             await desk.withdraw(late, "it was good for one bar")
-        intent = kernel.on_bar(bar, self._hold(bar))
+        intent = kernel.on_bar(bar, self._restraint.hold(bar))
         desk.cursor = bar.time
         self._dirty = True
         self._board.bars += 1
@@ -209,17 +181,6 @@ class BotEngine:
                     raise TransientError(f"fill of {report.client_order_id}, no order of this bot's: reading again")
                 await self._desk.take(intent, report)
             await self._desk.protect()
-
-    def _hold(self, bar: Bar) -> Hold:
-        """Why no order is sent on this bar: it is late, or the bot is halted. Exits are held by lateness alone."""
-        late = ""
-        if self._feed.live:
-            closed = bar.time + timedelta(seconds=self._feed.interval_seconds)
-            seconds = (datetime.now(UTC) - closed).total_seconds()
-            if seconds > min(_LATE_SECONDS, self._feed.interval_seconds / 2):
-                late = f"the bar closed {seconds:.0f} s ago, and orders are never sent late"
-        entries = late or ("" if self._halt is None else str(self._halt))
-        return Hold(entries, late) if entries else FREE
 
     async def _tell_refusal(self, why: str) -> None:
         """A signal that could not become an order: once, not on every bar that repeats it."""
@@ -267,7 +228,7 @@ class BotEngine:
         self._board.clock_skew = self._broker.clock_skew
         self._show()
 
-    async def _beat(self) -> None:
+    async def _beat(self, *, must: bool = False) -> None:
         """Say that the bot lives. A database that is away delays this, and is no reason to stop reading bars."""
         self._next_beat = self._now() + self._rhythm.beat_seconds
         try:
@@ -275,6 +236,8 @@ class BotEngine:
         except DatabaseUnavailableError as error:
             self._board.database_away = True
             _log.warning("heartbeat_failed", error=str(error))
+            if must:
+                raise
             return
         self._board.database_away = False
         self._dirty = False
@@ -282,36 +245,8 @@ class BotEngine:
         if self._version not in {"", beat.version} and self._on_version is not None:
             self._on_version()
         self._version = beat.version
-        await self._obey(beat.halt)
-
-    async def _obey(self, halt: Halt | None) -> None:
-        """Take note of a halt or of its end: no entry from now on, and with `flatten` no position."""
-        if (halt is None) is not (self._halt is None) or (halt and self._halt and halt.id != self._halt.id):
-            what = "resumed" if halt is None else str(halt)
-            _log.warning("halt", state=what)
-            await self._ledger.note("halted" if halt else "resumed", what)
-        self._halt = halt
-        self._board.halted = "" if halt is None else str(halt)
-        if halt is None:
-            return
-        pending = self._kernel.pending
-        if pending is not None and pending.purpose is Purpose.ENTRY:
-            await self._desk.withdraw(pending, str(halt))
-        if halt.flatten:
-            await self._flatten(halt.created_at, "halt")
-
-    async def _flatten(self, time: datetime, reason: str) -> None:
-        """Close the position by a market order, unless one is on its way."""
-        if self._kernel.pending is not None or self._kernel.account.position is None:
-            return
-        bar = self._last_bar
-        price = self._kernel.account.position.entry_price if bar is None else decimal_of(bar.close)
-        # On bars of the past the order belongs to the bar that the bot stands at.
-        named = time if self._feed.live or self._desk.cursor is None else self._desk.cursor
-        intent = self._kernel.exit_intent(named, price, reason)
-        if intent is not None:
-            await self._desk.place(intent)
-        elif self._kernel.refused:
+        await self._restraint.obey(beat.halt)
+        if beat.halt is not None and self._kernel.refused:
             await self._tell_refusal(self._kernel.refused)
 
     async def _checkpoint(self) -> None:

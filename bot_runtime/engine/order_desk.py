@@ -67,6 +67,7 @@ class OrderDesk:
         self._fleet = fleet
         self._interval = interval_seconds
         self._sent: dict[str, Sent] = {}
+        self._rejection = ""
         #: Why the venue can't be reached, as far as it was tried last; empty where it can.
         self.trouble = ""
 
@@ -110,11 +111,13 @@ class OrderDesk:
         journaled = await self.ledger.intend(intent, self.snapshot())
         if isinstance(journaled, Refused):
             self.kernel.drop(intent)
-            if journaled.known:
+            if journaled.known and intent.purpose is Purpose.ENTRY:
                 raise InvalidBotError(
                     f"{journaled.reason} although the bot stands before it: its cursor was put back by hand; "
                     "allowed: the time of the last bar that was processed, in bot_state.cursor"
                 )
+            if journaled.known:
+                raise UnexplainedError(f"{journaled.reason}, and so is every other name that its bar allows")
             return journaled.reason
         self._hold(journaled)
         self._sent[journaled.client_order_id] = Sent(OrderState.INTENDED, datetime.now(UTC), left=False)
@@ -265,8 +268,10 @@ class OrderDesk:
         what = f"the venue rejected the {intent.purpose} {intent.client_order_id}: {reason}"
         _log.error("order_rejected", correlation_id=intent.client_order_id, reason=reason)
         self._board.count_order(OrderState.REJECTED)
-        if await self._drop(intent, OrderState.REJECTED, "order_rejected", what):
-            await self.ledger.alert("order_rejected", what, correlation_id=intent.client_order_id)
+        await self._drop(intent, OrderState.REJECTED, "order_rejected", what)
+        if reason != self._rejection:  # the owner is told once, not at every bar that repeats it
+            self._rejection = reason
+            await self.ledger.alert("alert", what, correlation_id=intent.client_order_id)
 
     async def _drop(self, intent: OrderIntent, state: OrderState, kind: str, why: str) -> bool:
         dropped = await self.ledger.dropped(intent, state, kind, f"{intent.client_order_id}: {why}")

@@ -1,0 +1,104 @@
+"""What keeps a bot from trading, or makes it end its trades: late bars, halts, and the policy for a stop.
+
+Entries are held by all of these, exits by lateness alone. A flattening exit is an order like any other: journaled,
+sent, asked about.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from bot_core.models.halt import Halt
+from bot_core.models.operation import OnStop
+from bot_runtime.domain.bar import Bar
+from bot_runtime.domain.money import decimal_of
+from bot_runtime.domain.order import Purpose
+from bot_runtime.engine.board import BotBoard
+from bot_runtime.engine.kernel import FREE, Hold
+from bot_runtime.engine.order_desk import OrderDesk
+from bot_runtime.feeds.base import Feed
+
+_log = structlog.get_logger(__name__)
+#: A live bar that reaches us this long after its close is late; half an interval after it where that is less.
+_LATE_SECONDS = 30.0
+
+
+class Restraint:
+    """`last_bar` is the newest bar seen by this process."""
+
+    def __init__(self, desk: OrderDesk, feed: Feed, board: BotBoard) -> None:
+        self._desk = desk
+        self._feed = feed
+        self._board = board
+        self._halt: Halt | None = None
+        self.last_bar: Bar | None = None
+
+    def hold(self, bar: Bar) -> Hold:
+        """Why no order is sent on this bar."""
+        late = ""
+        if self._feed.live:
+            closed = bar.time + timedelta(seconds=self._feed.interval_seconds)
+            seconds = (datetime.now(UTC) - closed).total_seconds()
+            if seconds > min(_LATE_SECONDS, self._feed.interval_seconds / 2):
+                late = f"the bar of {bar.time:%Y-%m-%d %H:%M} UTC came too late, and orders are never sent late"
+        entries = late or ("" if self._halt is None else str(self._halt))
+        return Hold(entries, late) if entries else FREE
+
+    async def obey(self, halt: Halt | None) -> None:
+        """Take note of a halt or of its end: no entry from now on, and with `flatten` no position."""
+        known = None if self._halt is None else self._halt.id
+        self._halt = halt
+        if known != (None if halt is None else halt.id):
+            what = "resumed" if halt is None else str(halt)
+            _log.warning("halt_changed", state=what)
+            await self._desk.ledger.note("resumed" if halt is None else "halted", what)
+        self._board.halted = "" if halt is None else str(halt)
+        if halt is None:
+            return
+        await self._cancel_entry(str(halt))
+        if halt.flatten:
+            await self._flatten(halt.created_at, "halt")
+
+    async def wound_down(self, policy: OnStop) -> bool:
+        """Take the next step of a stop by this policy. True when there is nothing left to do, or nothing that can be.
+
+        `keep` leaves everything, `cancel` cancels an entry on its way, `flatten` closes the position as well.
+        """
+        if policy is OnStop.KEEP:
+            return True
+        desk, kernel = self._desk, self._desk.kernel
+        if not await self._cancel_entry("the bot was stopped"):
+            return False
+        if policy is OnStop.CANCEL:
+            return True
+        await self._flatten(datetime.now(UTC), "on_stop")
+        await desk.protect()
+        return desk.flat or (kernel.pending is None and bool(kernel.refused))
+
+    def last_price_bar(self) -> Bar | None:
+        """A bar that stands at the last price, for a simulated venue to fill a flattening order; else None."""
+        last, pending = self.last_bar, self._desk.kernel.pending
+        if self._desk.broker.live or last is None or pending is None or pending.purpose is not Purpose.EXIT:
+            return None
+        time = datetime.now(UTC) if self._feed.live else last.time + timedelta(seconds=self._feed.interval_seconds)
+        return Bar(time, last.close, last.close, last.close, last.close, 0.0)
+
+    async def _cancel_entry(self, why: str) -> bool:
+        pending = self._desk.kernel.pending
+        if pending is None or pending.purpose is not Purpose.ENTRY:
+            return True
+        return await self._desk.withdraw(pending, why)
+
+    async def _flatten(self, time: datetime, reason: str) -> None:
+        """Close the position by a market order, unless one is on its way."""
+        desk, kernel = self._desk, self._desk.kernel
+        position = kernel.account.position
+        if kernel.pending is not None or position is None:
+            return
+        kernel.refused = ""
+        price = position.entry_price if self.last_bar is None else decimal_of(self.last_bar.close)
+        # On bars of the past the order belongs to the bar that the bot stands at.
+        named = time if self._feed.live or desk.cursor is None else desk.cursor
+        intent = kernel.exit_intent(named, price, reason)
+        if intent is not None:
+            await desk.place(intent)
