@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -26,6 +27,7 @@ TIMEOUT_SECONDS = 10.0
 #: Exchanges whose interface is Binance's: the venue drops a request that arrives after its receive window.
 BINANCE_FAMILY = frozenset({"binance", "binanceus"})
 
+_METHODS = frozenset({"get", "post", "put", "patch", "delete", "head"})
 _Key = tuple[str, bool, Credentials | None, str]
 _gate: ContextVar[Callable[[], None] | None] = ContextVar("gate", default=None)
 _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, "_Shared"]] = WeakKeyDictionary()
@@ -45,9 +47,12 @@ class _Redirected:
         self._session = session
         self._base = URL(base_url)
 
-    def __getattr__(self, method: str) -> Any:
-        request = getattr(self._session, method)
-        return lambda url, **options: request(self._moved(url), **options)
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._session, name)
+        return partial(self._send, value) if name in _METHODS else value
+
+    def _send(self, request: Callable[..., Any], url: URL, **options: Any) -> Any:
+        return request(self._moved(url), **options)
 
     def _moved(self, url: URL) -> URL:
         return URL(
@@ -129,8 +134,12 @@ def _settings(exchange_id: str, credentials: Credentials | None) -> dict[str, An
         "options": {"defaultType": "spot"},
     }
     if exchange_id in BINANCE_FAMILY:
-        # The list of coins asks for rights that trading does not need, and the other markets are not traded.
-        settings["options"] |= {"fetchCurrencies": False, "fetchMarkets": {"types": ["spot"]}}
+        # Coins and margin pairs ask for rights that trading does not need; the other markets are not traded.
+        settings["options"] |= {
+            "fetchCurrencies": False,
+            "fetchMargins": False,
+            "fetchMarkets": {"types": ["spot"]},
+        }
     if credentials is not None:
         settings |= {"apiKey": credentials.key, "secret": credentials.secret}
         if credentials.password:
