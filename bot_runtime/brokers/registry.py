@@ -1,6 +1,7 @@
-"""Brokers by the type that `broker.type` gives. In this version every built-in type trades on paper."""
+"""Brokers by what a document says: on paper everywhere, live at the venue that `broker.type` names, or a plugin's."""
 
-from bot_core.models.broker import BROKER_TYPES, BrokerConfig
+from bot_core.models.broker import BROKER_TYPES
+from bot_core.models.config import BotConfig
 from bot_core.models.errors import InvalidBotError
 from bot_core.models.extensions import Group
 from bot_runtime.brokers.base import Broker
@@ -8,12 +9,37 @@ from bot_runtime.brokers.paper import PaperBroker
 from bot_runtime.plugins import installed_plugins
 
 
-def build_broker(config: BrokerConfig) -> Broker:
+def build_broker(config: BotConfig, *, symbol: str) -> Broker:
     """Raise InvalidBotError for a type that neither is built in nor has a plugin."""
-    if config.type in BROKER_TYPES:
-        return PaperBroker(config)
+    broker = config.broker
+    if broker.type not in BROKER_TYPES:
+        return _plugin(config)
+    return _live(config, symbol) if broker.trading_mode == "live" else PaperBroker(broker)
+
+
+def _live(config: BotConfig, symbol: str) -> Broker:
+    """Only the venue that is used is imported."""
+    match config.broker.type:
+        case "paper":
+            raise InvalidBotError("broker.type: 'paper' trades on paper only; allowed with it: trading_mode paper")
+        case "alpaca":
+            from bot_runtime.brokers.alpaca import AlpacaBroker  # noqa: PLC0415
+
+            return AlpacaBroker(config)
+        case "ibkr":
+            from bot_runtime.brokers.ibkr import IbkrBroker  # noqa: PLC0415
+
+            return IbkrBroker(config)
+        case _:
+            from bot_runtime.brokers.ccxt_broker import CcxtBroker  # noqa: PLC0415
+
+            return CcxtBroker(config, symbol=symbol)
+
+
+def _plugin(config: BotConfig) -> Broker:
+    kind = config.broker.type
     try:
-        broker: Broker = installed_plugins().find(Group.BROKERS, config.type)(config)
+        found: Broker = installed_plugins().find(Group.BROKERS, kind)(config.broker)
     except LookupError as error:
-        raise InvalidBotError(f"broker.type: {config.type!r} is not installed") from error
-    return broker
+        raise InvalidBotError(f"broker.type: {kind!r} is not installed") from error
+    return found
