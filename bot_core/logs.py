@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import structlog
 
@@ -19,11 +20,23 @@ _TELEGRAM = re.compile(r"/bot\d+:[\w\-]+")
 _ASSIGNED = re.compile(
     r"(?P<key>\b[\w.\-]*(?:api_?key|secret|token|password)\w*)(?P<sep>[\"']?\s*[=:]\s*)[^\s,;&]+", re.IGNORECASE
 )
+_SIGNATURE = re.compile(r"\b(?P<key>signature)(?P<sep>=)[^\s&]+", re.IGNORECASE)
+_SHORTEST_HIDDEN = 4  # shorter ones would mask ordinary words
+_hidden: set[str] = set()
 MASK = "***"
 
 
+def hide(value: str) -> None:
+    """Mask this very value wherever it appears in a log line from now on, also as it is written in a URL."""
+    if len(value) >= _SHORTEST_HIDDEN:
+        _hidden.update((value, quote(value), quote_plus(value)))
+
+
 def masked(text: str) -> str:
-    """The text without passwords in URLs and without values of names that look like secrets."""
+    """The text without hidden values, passwords in URLs and values of names that look like secrets."""
+    for value in sorted(_hidden, key=len, reverse=True):
+        text = text.replace(value, MASK)
+    text = _SIGNATURE.sub(rf"\g<key>\g<sep>{MASK}", text)
     text = _URL_PASSWORD.sub(rf"\g<start>:{MASK}@", text)
     text = _TELEGRAM.sub(f"/bot{MASK}", _BEARER.sub(rf"\g<scheme> {MASK}", text))
     return _ASSIGNED.sub(rf"\g<key>\g<sep>{MASK}", text)
@@ -85,5 +98,5 @@ def configure_logging(level: str = "INFO", *, json: bool) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for chatty in ("aiosqlite", "alembic", "asyncio", "aiohttp.access"):
+    for chatty in ("aiosqlite", "alembic", "asyncio", "aiohttp.access", "ccxt"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))

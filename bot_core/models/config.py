@@ -188,16 +188,17 @@ def _judge_live(document: Mapping[str, Any], problems: list[Problem]) -> None:
         message = "does not confirm live trading; allowed with trading_mode live: true"
         problems.append(Problem("broker.live_trading_confirmed", said, message))
     if _word(document, "broker", "type") in KEYED_BROKERS and document.get("credentials_secret") is None:
-        message = "is missing; live trading needs the name of the Secret that holds its keys"
+        message = (
+            "is missing; live trading needs a name for its keys: add one such as bot-keys, which stands for the "
+            "environment variables BOT_KEYS_API_KEY and BOT_KEYS_API_SECRET, on Kubernetes for the Secret of that name"
+        )
         problems.append(Problem("credentials_secret", None, message))
 
 
 def _unavailable(document: Mapping[str, Any]) -> list[Problem]:
     """What may be valid and has no adapter in this version."""
     found = []
-    mode, source = (_word(document, *path) for path in (("broker", "trading_mode"), ("data", "data_source")))
-    if mode == "live":
-        found.append(Problem("broker.trading_mode", mode, "is not available in this version; available: paper"))
+    source = _word(document, "data", "data_source")
     if source in KNOWN_SOURCES and source not in AVAILABLE_SOURCES:
         available = ", ".join(AVAILABLE_SOURCES)
         found.append(Problem("data.data_source", source, f"has no feed in this version; available: {available}"))

@@ -4,11 +4,23 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from bot_core.models.broker import SimulationConfig
 from bot_runtime.brokers.base import Fence
 from bot_runtime.brokers.paper_venue import PaperVenue, Simulation
 from bot_runtime.domain.bar import Bar
 from bot_runtime.domain.market import MarketRules
 from bot_runtime.domain.order import OrderIntent, OrderReport, RestingOrder
+
+
+def simulation_of(config: SimulationConfig) -> Simulation:
+    """What `broker.simulation` asks of the paper venue; the backtest asks the same of its own."""
+    return Simulation(
+        slippage_bps=config.slippage_bps,
+        latency_seconds=config.latency_ms / 1000,
+        partial_fill_probability=float(config.partial_fill_probability),
+        reject_probability=float(config.reject_probability),
+        seed=config.seed or 0,
+    )
 
 
 class PaperBroker:

@@ -1,21 +1,49 @@
-"""Brokers by the type that `broker.type` gives. In this version every built-in type trades on paper."""
+"""Brokers by what a document says: on paper everywhere, live at the venue that `broker.type` names, or a plugin's."""
 
 from bot_core.models.broker import BROKER_TYPES
 from bot_core.models.config import BotConfig
 from bot_core.models.errors import InvalidBotError
 from bot_core.models.extensions import Group
 from bot_runtime.brokers.base import Broker
-from bot_runtime.brokers.paper import PaperBroker
+from bot_runtime.brokers.paper import PaperBroker, simulation_of
+from bot_runtime.feeds.intervals import interval_seconds
 from bot_runtime.plugins import installed_plugins
 
 
 def build_broker(config: BotConfig) -> Broker:
     """Raise InvalidBotError for a type that neither is built in nor has a plugin."""
+    broker = config.broker
+    if broker.type not in BROKER_TYPES:
+        return _plugin(config)
+    if broker.trading_mode == "live":
+        return _live(config)
+    seconds = interval_seconds(config.data.interval)
+    return PaperBroker(broker.commission, simulation_of(broker.simulation), interval_seconds=seconds)
+
+
+def _live(config: BotConfig) -> Broker:
+    """Only the venue that is used is imported."""
+    match config.broker.type:
+        case "paper":
+            raise InvalidBotError("broker.type: 'paper' trades on paper only; allowed with it: trading_mode paper")
+        case "alpaca":
+            from bot_runtime.brokers.alpaca import AlpacaBroker  # noqa: PLC0415
+
+            return AlpacaBroker(config)
+        case "ibkr":
+            from bot_runtime.brokers.ibkr import IbkrBroker  # noqa: PLC0415
+
+            return IbkrBroker(config)
+        case _:
+            from bot_runtime.brokers.ccxt_broker import CcxtBroker  # noqa: PLC0415
+
+            return CcxtBroker(config, symbol=config.symbol)
+
+
+def _plugin(config: BotConfig) -> Broker:
     kind = config.broker.type
-    if kind in BROKER_TYPES:
-        return PaperBroker(config.broker.commission)
     try:
-        broker: Broker = installed_plugins().find(Group.BROKERS, kind)(config)
+        found: Broker = installed_plugins().find(Group.BROKERS, kind)(config)
     except LookupError as error:
         raise InvalidBotError(f"broker.type: {kind!r} is not installed") from error
-    return broker
+    return found

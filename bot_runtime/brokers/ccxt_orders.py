@@ -1,0 +1,112 @@
+"""Asking an exchange about orders: by our id where it can be asked so, else by looking through its lists.
+
+Raises what ccxt raises; knows neither bots nor reports.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot_runtime.venues.ccxt_client import BINANCE_FAMILY
+from bot_runtime.venues.ccxt_import import ccxt_errors
+
+Order = Mapping[str, Any]
+
+#: Exchanges whose `fetchOrder` of ccxt reads `clientOrderId`; others would take an unknown parameter for no order.
+_FOUND_BY_ID = BINANCE_FAMILY | {"okx", "okxus", "myokx", "kucoin"}
+#: Exchanges that take letters and digits only; an upper-case letter is in no id of ours.
+_NO_DASHES = frozenset({"okx", "okxus", "myokx"})
+_PREFIXES = {"gate": "t-", "gateeu": "t-"}
+_LOOK_BACK = timedelta(days=1)
+_PAGE = 1000
+_LONGEST_SPAN_MS = 24 * 3600 * 1000  # of a question to Binance
+
+
+class OrderBook:
+    """The orders of one market at one exchange."""
+
+    def __init__(self, exchange: Any, symbol: str) -> None:
+        self._exchange, self._symbol = exchange, symbol
+        self._binance = exchange.id in BINANCE_FAMILY
+
+    def sent_id(self, client_order_id: str) -> str:
+        """Return our id as this exchange takes it."""
+        if self._exchange.id in _NO_DASHES:
+            return client_order_id.replace("-", "Z")
+        return _PREFIXES.get(self._exchange.id, "") + client_order_id
+
+    def our_id(self, order: Order) -> str:
+        """Return the id that we gave an order, or whatever it has in its place."""
+        name = str(order.get("clientOrderId") or "")
+        if self._exchange.id in _NO_DASHES:
+            return name.replace("Z", "-")
+        return name.removeprefix(_PREFIXES.get(self._exchange.id, ""))
+
+    async def find(self, client_order_id: str, now: datetime) -> Order | None:
+        """Return the order of that id; None where there is none."""
+        if self._exchange.id in _FOUND_BY_ID:
+            return await self._ask(self.sent_id(client_order_id))
+        for order in await self.all(now - _LOOK_BACK, now):
+            if self.our_id(order) == client_order_id:
+                return order
+        return None
+
+    async def all(self, since: datetime, now: datetime) -> list[Order]:
+        """Return orders that are open, or were made or changed since a time, and maybe some older ones; each once."""
+        exchange, symbol = self._exchange, self._symbol
+        found = list(await exchange.fetch_open_orders(symbol))
+        if self._binance:
+            found += await self._newest(since, now)
+        elif exchange.has.get("fetchOrders"):
+            found += await exchange.fetch_orders(symbol, _ms(since - _LOOK_BACK))
+        else:
+            for method in ("ClosedOrders", "CanceledOrders"):
+                if exchange.has.get(f"fetch{method}"):
+                    fetch = getattr(exchange, f"fetch{method}")
+                    found += await fetch(symbol, _ms(since - _LOOK_BACK))
+        return list({str(order["id"]): order for order in found}.values())
+
+    async def fills(self, order: Order) -> list[Any]:
+        """Return the fills of an order as far as they are listed."""
+        exchange, number = self._exchange, str(order["id"])
+        if exchange.has.get("fetchOrderTrades"):
+            return list(await exchange.fetch_order_trades(number, self._symbol))
+        if exchange.has.get("fetchMyTrades"):
+            trades = await exchange.fetch_my_trades(self._symbol, order.get("timestamp"))
+            return [trade for trade in trades if str(trade.get("order")) == number]
+        return list(order.get("trades") or [])
+
+    async def cancel(self, client_order_id: str, now: datetime) -> None:
+        """Ask for a cancel. Raises OrderNotFound where there is no such open order."""
+        if self._exchange.id in _FOUND_BY_ID:
+            name = self.sent_id(client_order_id)
+            await self._exchange.cancel_order("", self._symbol, {"clientOrderId": name})
+            return
+        order = await self.find(client_order_id, now)
+        if order is not None:
+            await self._exchange.cancel_order(order["id"], self._symbol)
+
+    async def _ask(self, name: str) -> Order | None:
+        try:
+            found: Order = await self._exchange.fetch_order("", self._symbol, {"clientOrderId": name})
+        except ccxt_errors().OrderNotFound:
+            return None
+        return found
+
+    async def _newest(self, since: datetime, now: datetime) -> list[Order]:
+        """Binance lists by the time of making: its newest orders, and where those don't reach back, day by day."""
+        found = list(await self._exchange.fetch_orders(self._symbol, None, _PAGE))
+        reached = min((order["timestamp"] for order in found), default=0)
+        start, until = _ms(since), min(reached, _ms(now))
+        if len(found) < _PAGE:
+            return found
+        while start < until:
+            end = min(start + _LONGEST_SPAN_MS, until)
+            page = await self._exchange.fetch_orders(self._symbol, start, _PAGE, {"until": end})
+            found += page
+            start = page[-1]["timestamp"] + 1 if len(page) == _PAGE else end
+        return found
+
+
+def _ms(time: datetime) -> int:
+    return int(time.timestamp() * 1000)

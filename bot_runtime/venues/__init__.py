@@ -1,0 +1,1 @@
+"""Connections to venues, shared by the brokers and the feeds of a process."""
