@@ -22,6 +22,7 @@ from bot_core.models.operation import (
 )
 from bot_core.models.problem import Notice, Problem
 from bot_core.models.risk import RiskConfig, TradingConfig
+from bot_core.models.risk_notices import risk_notices
 from bot_core.models.section import Section, parse_section, unknown_keys
 from bot_core.models.shapes.normalise import Normalised, normalise
 from bot_core.models.shapes.recognise import Shape
@@ -61,7 +62,7 @@ class _TopLevel(Section):
     enabled: Annotated[bool, FLAG] = True
     user_id: Annotated[int | None, optional(whole(1, 2**31 - 1))] = None
     update_policy: Annotated[UpdatePolicy, one_of([*UpdatePolicy], "update policy")] = UpdatePolicy.NOW
-    on_stop: Annotated[OnStop, one_of([*OnStop], "way to stop")] = OnStop.KEEP
+    on_stop: Annotated[OnStop, one_of([*OnStop], "way to stop")] = OnStop.CANCEL
     credentials_secret: Annotated[str | None, SECRET_NAME] = None
 
 
@@ -85,7 +86,7 @@ class BotConfig(BaseModel):
     resources: Resources = Resources()
     credentials_secret: str | None = None
     update_policy: UpdatePolicy = UpdatePolicy.NOW
-    on_stop: OnStop = OnStop.KEEP
+    on_stop: OnStop = OnStop.CANCEL
 
 
 class ParsedConfig(BaseModel):
@@ -161,6 +162,7 @@ def _parts(document: Mapping[str, Any], problems: list[Problem], notices: list[N
     for key, model in _SECTIONS.items():
         if document.get(key) is not None:
             parts[key] = parse_section(model, document[key], key, problems, notices)
+    notices += risk_notices(parts)
     if "strategy" not in missing:
         parts["strategy"], found, told = parse_strategy(document["strategy"])
         problems += found

@@ -1,8 +1,10 @@
 """How a bot is kept rather than what it trades: `logging`, `scheduling` and the keys that are ours alone."""
 
 from collections.abc import Mapping
+from datetime import UTC, tzinfo
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import field_validator
 
@@ -10,7 +12,7 @@ from bot_core.models.section import Section
 from bot_core.models.values import FLAG, MAYBE_FLAG, one_of, optional, text
 
 _LEVELS = ("debug", "info", "warning", "error", "critical")
-_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _Clock = Annotated[
     str | None, optional(text(5, pattern=r"([01]\d|2[0-3]):[0-5]\d", allowed="a time of day such as 09:30"))
 ]
@@ -18,6 +20,7 @@ _Quantity = Annotated[
     str | None,
     optional(text(20, pattern=r"\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?", allowed="a quantity such as 100m or 128Mi")),
 ]
+_ZONE = "a name of the IANA database such as UTC or Europe/Berlin"
 SECRET_NAME = optional(
     text(253, pattern=r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", allowed="the name of a Kubernetes Secret, such as bot-keys")
 )
@@ -32,7 +35,11 @@ class UpdatePolicy(StrEnum):
 
 
 class OnStop(StrEnum):
-    """What a bot that is stopped on request does with what it has: keep all, cancel its orders, or sell as well."""
+    """What a bot that is stopped on request does with what it has.
+
+    `keep` leaves everything, `cancel` cancels entries on their way and keeps the position with its protective stop,
+    `flatten` closes the position as well.
+    """
 
     KEEP = "keep"
     CANCEL = "cancel"
@@ -48,14 +55,34 @@ class LoggingConfig(Section):
     log_file: Annotated[str | None, optional(text(1000))] = None
 
 
+def time_zone(name: str) -> tzinfo:
+    """The zone of this name in the machine's (or Python's) database of zones. Raise ValueError where there is none."""
+    if name.upper() in {"UTC", "Z"}:
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"is no known time zone; allowed: {_ZONE}") from error
+
+
 class SchedulingConfig(Section):
     """Entries are allowed from `start_time` to `end_time` of the zone on these days, where `enabled`."""
 
     enabled: Annotated[bool, FLAG] = False
     start_time: _Clock = None
     end_time: _Clock = None
-    timezone: Annotated[str, text(64, pattern=r"[A-Za-z0-9_+\-/]+", allowed="a time zone such as UTC")] = "UTC"
-    trading_days: tuple[str, ...] = _DAYS
+    timezone: Annotated[str, text(64, pattern=r"[A-Za-z0-9_+\-/]+", allowed=_ZONE)] = "UTC"
+    trading_days: tuple[str, ...] = DAYS
+
+    @property
+    def zone(self) -> tzinfo:
+        return time_zone(self.timezone)
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        time_zone(value)
+        return value
 
     @field_validator("trading_days", mode="before")
     @classmethod
@@ -63,9 +90,9 @@ class SchedulingConfig(Section):
         days = (
             [day.lower() if isinstance(day, str) else day for day in value] if isinstance(value, list | tuple) else []
         )
-        if not days or any(day not in _DAYS for day in days):
-            raise ValueError(f"is no list of days; allowed: {', '.join(_DAYS)}")
-        return tuple(day for day in _DAYS if day in days)
+        if not days or any(day not in DAYS for day in days):
+            raise ValueError(f"is no list of days; allowed: {', '.join(DAYS)}")
+        return tuple(day for day in DAYS if day in days)
 
 
 class ResourceList(Section):

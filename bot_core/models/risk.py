@@ -1,4 +1,4 @@
-"""The sections `trading` and `risk_management`: limits. Data only; the engine enforces them."""
+"""The sections `trading` and `risk_management`: limits. Data only; `bot_runtime.risk` enforces them."""
 
 from decimal import Decimal
 from typing import Annotated, ClassVar

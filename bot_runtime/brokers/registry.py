@@ -6,19 +6,21 @@ from bot_core.models.errors import InvalidBotError
 from bot_core.models.extensions import Group
 from bot_runtime.brokers.base import Broker
 from bot_runtime.brokers.paper import PaperBroker, simulation_of
-from bot_runtime.feeds.intervals import interval_seconds
 from bot_runtime.plugins import installed_plugins
 
 
-def build_broker(config: BotConfig) -> Broker:
-    """Raise InvalidBotError for a type that neither is built in nor has a plugin."""
+def build_broker(config: BotConfig, *, interval_seconds: float) -> Broker:
+    """Build what the document asks for; a simulated venue fills on bars of `interval_seconds`.
+
+    Raise InvalidBotError for a type that neither is built in nor has a plugin.
+    """
     broker = config.broker
     if broker.type not in BROKER_TYPES:
         return _plugin(config)
     if broker.trading_mode == "live":
         return _live(config)
-    seconds = interval_seconds(config.data.interval)
-    return PaperBroker(broker.commission, simulation_of(broker.simulation), interval_seconds=seconds)
+    simulation = simulation_of(broker.simulation)
+    return PaperBroker(broker.commission, simulation, interval_seconds=interval_seconds)
 
 
 def _live(config: BotConfig) -> Broker:

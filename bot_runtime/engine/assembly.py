@@ -25,6 +25,7 @@ from bot_runtime.engine.order_desk import OrderDesk
 from bot_runtime.engine.progress import Progress
 from bot_runtime.engine.resume import resume_account
 from bot_runtime.feeds.base import Feed
+from bot_runtime.feeds.intervals import interval_seconds
 from bot_runtime.feeds.registry import build_feed
 from bot_runtime.indicators.history import History
 from bot_runtime.persistence.ledger import Ledger, Saved
@@ -68,7 +69,7 @@ async def build_engine(
     Raises InvalidBotError for what only a change of the row mends, TransientError for what time may.
     """
     config = assigned.config
-    broker = build_broker(config)
+    broker = build_broker(config, interval_seconds=interval_seconds(config.data.interval))
     try:
         return await _build(around, assigned, lease, board, mark, broker)
     except BaseException:
