@@ -17,6 +17,7 @@ from bot_runtime.brokers.registry import build_broker
 from bot_runtime.domain.account import Account
 from bot_runtime.engine.board import BotBoard, FleetBoard
 from bot_runtime.engine.bot_engine import BotEngine, Rhythm
+from bot_runtime.engine.carry_over import begins_anew, carried_state
 from bot_runtime.engine.kernel import Kernel
 from bot_runtime.engine.progress import Progress
 from bot_runtime.engine.resume import resume_account
@@ -68,7 +69,7 @@ async def build_engine(
     feed = build_feed(config.data.model_dump(exclude_none=True), config.symbol)
     kernel = _kernel(assigned, account, feed)
     mark()
-    cursor = await _warm_up(kernel, feed, saved)
+    cursor = await _warm_up(kernel, feed, saved, config)
     await ledger.begin(
         Snapshot(cursor, kernel.dump_state(), account), assigned.document, document_hash(assigned.document)
     )
@@ -101,7 +102,7 @@ def _kernel(assigned: Assignment, account: Account, feed: Feed) -> Kernel:
     )
 
 
-async def _warm_up(kernel: Kernel, feed: Feed, saved: Saved) -> datetime | None:
+async def _warm_up(kernel: Kernel, feed: Feed, saved: Saved, config: BotConfig) -> datetime | None:
     """Bring the kernel to the cursor, which is returned: None where the bot begins with the data's first bar."""
     adopted = kernel.account.position if saved.snapshot is None else None
     cursor = saved.cursor
@@ -109,7 +110,10 @@ async def _warm_up(kernel: Kernel, feed: Feed, saved: Saved) -> datetime | None:
         cursor = adopted.entry_time  # its exit is looked for from the bar after the one that it was opened on
     if cursor is not None:
         kernel.warm_up(await feed.history(cursor, kernel.history.reload_limit))
-    kernel.load_state({} if saved.snapshot is None else saved.snapshot.rule_state)
-    if adopted is not None:
-        kernel.strategy.opened(adopted)
+    before = {} if saved.snapshot is None else saved.snapshot.rule_state
+    carried = carried_state(saved.document, config, before)
+    kernel.load_state(carried)
+    position = kernel.account.position
+    if position is not None and (adopted is not None or begins_anew(before, carried)):
+        kernel.strategy.opened(position)
     return cursor

@@ -5,7 +5,7 @@ it starts. It sends nothing without a journaled intent and a valid lease.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -66,12 +66,19 @@ class BotEngine:
         self._dirty = False
         self._next_beat = 0.0
         self._refused = ""
+        self._leave = asyncio.Event()
+        self._version: str | None = None
         self.leave_when_flat = False
+        self.on_version: Callable[[], None] = lambda: None
 
     @property
     def flat(self) -> bool:
         """Neither a position nor an order on its way."""
         return self._kernel.account.position is None and self._kernel.pending is None
+
+    def request_rebuild(self) -> None:
+        """Return from `run` at the next bar boundary, which is at once where the engine waits for a bar."""
+        self._leave.set()
 
     async def recover(self, working: tuple[WorkingOrder, ...]) -> None:
         """Settle what the last process left in the journal, before anything else is done."""
@@ -96,14 +103,15 @@ class BotEngine:
         self._show()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Process bars until `stop` is set, then book the cursor and return."""
+        """Process bars until `stop` is set or a rebuild is asked for, then book the cursor and return."""
         bars = self._feed.bars(self._cursor)
         stopping = asyncio.ensure_future(stop.wait())
+        leaving = asyncio.ensure_future(self._leave.wait())
         pending: asyncio.Task[Bar] | None = _next(bars)
         try:
-            while not stop.is_set() and not (self.leave_when_flat and self.flat):
+            while not (stop.is_set() or self._leave.is_set() or (self.leave_when_flat and self.flat)):
                 self._mark()
-                waiting: set[asyncio.Future[Any]] = {stopping} if pending is None else {stopping, pending}
+                waiting: set[asyncio.Future[Any]] = {stopping, leaving} | ({pending} if pending else set())
                 await asyncio.wait(waiting, timeout=self._until_beat(), return_when=asyncio.FIRST_COMPLETED)
                 self._mark()
                 if pending is not None and pending.done() and not stop.is_set():
@@ -112,7 +120,7 @@ class BotEngine:
                     await self._beat()
             await self._checkpoint()
         finally:
-            await _cancel(stopping, *([pending] if pending else []))
+            await _cancel(stopping, leaving, *([pending] if pending else []))
             await self._close_feed(bars)
             self._progress.forget(self._loop_name)
 
@@ -215,7 +223,7 @@ class BotEngine:
         """Say that the bot lives. A database that is away delays this, and is no reason to stop reading bars."""
         self._next_beat = asyncio.get_running_loop().time() + self._rhythm.beat_seconds
         try:
-            await self._ledger.beat(self._snapshot() if self._dirty else None)
+            told = await self._ledger.beat(self._snapshot() if self._dirty else None)
         except DatabaseUnavailableError as error:
             self._board.database_away = True
             _log.warning("heartbeat_failed", error=str(error))
@@ -223,6 +231,9 @@ class BotEngine:
         self._board.database_away = False
         self._dirty = False
         self._board.heartbeat = datetime.now(UTC)
+        if told.version != self._version:
+            self._version = told.version
+            self.on_version()
 
     async def _checkpoint(self) -> None:
         self._mark()

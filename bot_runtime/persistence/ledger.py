@@ -6,7 +6,7 @@ nothing: what to write comes from the engine.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -18,8 +18,10 @@ from bot_core.models.config import BotConfig
 from bot_core.models.errors import InvalidBotError
 from bot_core.schema import bots, messages, positions, trades
 from bot_core.schema import state as state_table
+from bot_core.store.config_history import record_change
 from bot_core.store.database import Database
 from bot_core.store.events import record_event
+from bot_core.store.heartbeat import Beat, beat
 from bot_core.store.journal import OrderState, filled_values, move, working_orders, write_intent
 from bot_core.store.leases import Lease, LeaseStore
 from bot_runtime.domain.order import Fill, OrderIntent
@@ -50,6 +52,7 @@ class Saved:
 
     snapshot: Snapshot | None
     cursor: datetime | None
+    document: Any
     working: tuple[WorkingOrder, ...]
     open_trades: tuple[dict[str, Any], ...]
     realized_pnl: Decimal
@@ -80,6 +83,7 @@ class Ledger:
             return Saved(
                 snapshot=None if found is None or found.account is None else read_snapshot(found),
                 cursor=None if found is None else found.cursor,
+                document=None if found is None else found.config,
                 working=tuple(working_order(order) for order in working),
                 open_trades=tuple(dict(row) for row in open_rows.mappings()),
                 realized_pnl=sum((value or Decimal(0) for (value,) in closed), Decimal(0)),
@@ -89,6 +93,7 @@ class Ledger:
         """Note the configuration as the last good one, and the balance that the bot begins with."""
         async with self.database.write() as connection:
             await self.lease.check(connection)
+            await record_change(connection, self.row.id, document)
             await self._save(connection, snapshot, config=document, config_hash=document_hash)
             await self._write_balance(connection, snapshot)
 
@@ -129,15 +134,10 @@ class Ledger:
             await self._finish(connection, snapshot, closed_message(self.row, self.config, trade), intent)
             return True
 
-    async def beat(self, snapshot: Snapshot | None) -> None:
+    async def beat(self, snapshot: Snapshot | None) -> Beat:
         """Renew the lease, say that the bot lives, and move the cursor if there is something new."""
-        async with self.database.write() as connection:
-            deadline = await self.leases.renew(self.lease, connection)
-            now = datetime.now(UTC)
-            await connection.execute(update(bots).where(bots.c.id == self.row.id).values(last_heartbeat=now))
-            if snapshot is not None:
-                await self._save(connection, snapshot)
-        self.lease.deadline = deadline
+        values = None if snapshot is None else state_values(snapshot)
+        return await beat(self.database, self.lease, self.row.user_id, self.leases.seconds, state=values)
 
     async def note(self, kind: str, message: str, *, new: Any = None, correlation_id: str | None = None) -> None:
         """Append to `bot_events`."""
