@@ -6,22 +6,24 @@ pass. A failed or empty read stops nothing. It opens no socket and knows nothing
 
 import asyncio
 from collections.abc import Collection, Coroutine
+from functools import partial
 from typing import Any
 
 import structlog
 
 from bot_core.models.bot import BotRow, BotStatus, desired_state
-from bot_core.models.config import BotConfig, UpdatePolicy, parse_config
 from bot_core.models.errors import FatalError, TransientError
 from bot_core.store.database import Database
 from bot_core.store.listen import backoff_seconds
-from bot_runtime.engine.assembly import Assignment, Surroundings
-from bot_runtime.engine.board import Phase
+from bot_runtime.assignments import Assignments
+from bot_runtime.engine.assembly import Surroundings
 from bot_runtime.engine.bot_instance import BotInstance
-from bot_runtime.persistence.last_good import last_good_document
+from bot_runtime.engine.failures import FailureLimit
+from bot_runtime.engine.stall_watch import StallWatch
 
 _log = structlog.get_logger(__name__)
 LOOP = "strategy-manager"
+_LOOK_SECONDS = 2.0
 _ASKED_AGAIN = frozenset({BotStatus.ENABLED, BotStatus.STARTING, BotStatus.RUNNING, BotStatus.RESTARTING})
 
 
@@ -36,6 +38,8 @@ class StrategyManager:
         user_id: int | None = None,
         poll_seconds: float = 30.0,
         drain_seconds: float = 20.0,
+        stall_seconds: float = 60.0,
+        limit: FailureLimit | None = None,
     ) -> None:
         self._around = around
         self._ids = None if ids is None else frozenset(ids)
@@ -43,8 +47,9 @@ class StrategyManager:
         self._poll_seconds = poll_seconds
         self._drain_seconds = drain_seconds
         self._instances: dict[int, BotInstance] = {}
-        self._refused: dict[int, str] = {}
-        self._reported: dict[int, str] = {}
+        self._assignments = Assignments(around)
+        self._stalls = StallWatch(around.progress, stall_seconds)
+        self._limit = limit or FailureLimit()
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[int] = set()
         self._awake = asyncio.Event()
@@ -67,13 +72,17 @@ class StrategyManager:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Reconcile until `stop` is set. The caller then calls `shutdown`."""
-        while not stop.is_set():
-            self._awake.clear()
-            if self._fatal is not None:
-                raise FatalError(f"a bot's task died: {self._fatal}") from self._fatal
-            await self._pass()
-            seconds = self._poll_seconds if self.reading else backoff_seconds(self.read_failures)
-            await self._wait(stop, seconds)
+        watching = asyncio.create_task(self._watch_for_stalls())
+        try:
+            while not stop.is_set():
+                self._awake.clear()
+                if self._fatal is not None:
+                    raise FatalError(f"a bot's task died: {self._fatal}") from self._fatal
+                await self._pass()
+                seconds = self._poll_seconds if self.reading else backoff_seconds(self.read_failures)
+                await self._wait(stop, seconds)
+        finally:
+            watching.cancel()
 
     async def shutdown(self) -> None:
         """Drain every bot; those that have not finished in time are cancelled. Rows then say `stopped`."""
@@ -125,7 +134,8 @@ class StrategyManager:
     async def _reconcile(self, row: BotRow) -> None:
         instance, desired = self._instances.get(row.id), desired_state(row)
         if row.unreadable is not None:
-            self._report_once(row, "row_unreadable", row.unreadable)
+            if self._assignments.report_once(row):
+                _log.warning("row_unreadable", bot_id=row.id, reason=row.unreadable)
         elif not desired.run:
             if instance is not None:
                 _log.info("bot_stopping", bot_id=row.id, reason=desired.reason)
@@ -141,73 +151,40 @@ class StrategyManager:
             await self._update(row, instance)
 
     async def _start(self, row: BotRow) -> None:
-        assignment = await self._assignment(row)
+        assignment = await self._assignments.first(row)
         if assignment is None:
             return
-        instance = BotInstance(self._around, assignment)
+        instance = BotInstance(self._around, assignment, limit=self._limit, on_news=partial(self.wake, row.id))
         self._instances[row.id] = instance
         instance.start(self._ended)
         _log.info("bot_starting", bot_id=row.id, name=row.name, config_hash=assignment.config_hash)
 
-    async def _assignment(self, row: BotRow) -> Assignment | None:
-        """What to run: the row's document, or the last good one where a running bot's row has turned invalid."""
-        parsed = parse_config(row.config)
-        if parsed.config is not None:
-            self._refused.pop(row.id, None)
-            for notice in parsed.notices:
-                _log.info("config_notice", bot_id=row.id, notice=str(notice))
-            return Assignment.of(row, parsed.config, row.config)
-        if self._refused.get(row.id) == row.config_hash and row.status == BotStatus.ERROR:
-            return None
-        good = None if row.status == BotStatus.ERROR else await last_good_document(self.database, row.id)
-        fallback = None if good is None else parse_config(good).config
-        keep = fallback is not None
-        _log.error("config_invalid", bot_id=row.id, error=parsed.error, keeps_last_good=keep)
-        await self._around.store.failed(row.id, parsed.error, keep_status=keep)
-        self._refused[row.id] = row.config_hash
-        if fallback is None:
-            board = self._around.fleet.board(row.id, row.name)
-            board.phase, board.message = Phase.ERROR, parsed.error
-            return None
-        return Assignment.of(row, fallback, good)
-
     async def _update(self, row: BotRow, instance: BotInstance) -> None:
-        """Apply a changed document by the bot's own policy; one that has turned invalid is only reported."""
-        if row.config_hash == instance.assignment.config_hash:
-            self._reported.pop(row.id, None)
-            if instance.done and row.status in _ASKED_AGAIN:
-                self._instances.pop(row.id)  # it gave up, which is final until somebody asks for it again
+        """Hand on a changed document, which the bot applies by its own policy; one that is invalid is only reported."""
+        if instance.done:
+            # It gave up, which is final until the document changes or somebody asks for the bot again.
+            if row.config_hash != instance.wanted_hash or row.status in _ASKED_AGAIN:
+                self._instances.pop(row.id)
                 self._awake.set()
-            elif row.status != BotStatus.RUNNING or "last_error" in row.extra_metadata:
+        elif row.config_hash == instance.assignment.config_hash:
+            self._assignments.forget(row.id)
+            if row.config_hash != instance.wanted_hash:
+                instance.withdraw()
+            if row.status != BotStatus.RUNNING or "last_error" in row.extra_metadata:
                 await instance.reaffirm()
-            return
-        parsed = parse_config(row.config)
-        if parsed.config is None:
-            if self._report_once(row, "config_invalid", parsed.error):
-                await self._around.store.failed(row.id, parsed.error, keep_status=True)
-        elif instance.done or self._applies_now(instance, parsed.config):
-            _log.info("config_changed", bot_id=row.id, config_hash=row.config_hash)
-            self._later(row.id, self._stop(row.id))
-        elif parsed.config.update_policy is UpdatePolicy.MANUAL:
-            self._report_once(row, "config_change_held", "update_policy is manual: it is applied at the next start")
-        else:
-            self._report_once(row, "config_change_held", "it is applied as soon as the bot is flat")
-            instance.stop_when_flat()
+        elif row.config_hash != instance.wanted_hash:
+            assignment = await self._assignments.changed(row)
+            if assignment is not None:
+                await instance.reload(assignment)
 
-    @staticmethod
-    def _applies_now(instance: BotInstance, new: BotConfig) -> bool:
-        """Whether to restart at once. A position and an order belong to their market: another one is for a flat bot."""
-        old = instance.assignment.config
-        moved = (old.symbol, old.data, old.broker.type) != (new.symbol, new.data, new.broker.type)
-        return new.update_policy is UpdatePolicy.NOW and not moved
-
-    def _report_once(self, row: BotRow, event: str, reason: str) -> bool:
-        """Log something of a row once per document. True the first time."""
-        if self._reported.get(row.id) == row.config_hash:
-            return False
-        self._reported[row.id] = row.config_hash
-        _log.warning(event, bot_id=row.id, reason=reason)
-        return True
+    async def _watch_for_stalls(self) -> None:
+        """Beside the passes, which may wait for the database."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            stalled = self._stalls.look()
+            for bot_id, instance in self._instances.items():
+                if (age := stalled.get(f"bot-{bot_id}")) is not None:
+                    self._beside(bot_id, instance.interrupt(age))
 
     async def _stop(self, bot_id: int) -> None:
         """Drain the instance. The next pass starts it from the row as it then is, where that asks to run."""
@@ -225,19 +202,27 @@ class StrategyManager:
             await self._around.leases.release(lease)
 
     def _later(self, bot_id: int, work: Coroutine[Any, Any, None]) -> None:
-        """Run what waits for a bot beside the pass, so that one slow bot delays no other."""
+        """Run what waits for a bot beside the pass, which leaves the bot alone meanwhile."""
         self._busy.add(bot_id)
+
+        def released(_: asyncio.Task[None]) -> None:
+            self._busy.discard(bot_id)
+            self._awake.set()
+
+        self._beside(bot_id, work).add_done_callback(released)
+
+    def _beside(self, bot_id: int, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something in a task of its own, so that one slow bot delays no other."""
         task: asyncio.Task[None] = asyncio.create_task(work)
         self._tasks.add(task)
 
         def finished(done: asyncio.Task[None]) -> None:
             self._tasks.discard(done)
-            self._busy.discard(bot_id)
-            self._awake.set()
             if not done.cancelled() and (error := done.exception()) is not None:
-                _log.error("bot_not_stopped", bot_id=bot_id, error=str(error))
+                _log.error("not_done", bot_id=bot_id, error=str(error))
 
         task.add_done_callback(finished)
+        return task
 
     def _ended(self, bot_id: int, died_of: BaseException | None) -> None:
         if died_of is not None:

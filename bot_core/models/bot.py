@@ -122,6 +122,14 @@ class Desired(StrEnum):
 
 
 @dataclass(frozen=True)
+class Quarantine:
+    """A bot that failed too often to be tried again; `config_hash` is of the document that it failed on."""
+
+    failures: int
+    config_hash: str
+
+
+@dataclass(frozen=True)
 class DesiredState:
     """What a row asks for, and in words why."""
 

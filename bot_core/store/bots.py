@@ -4,6 +4,7 @@ An observation never overwrites a request that was written meanwhile (`may_write
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ import structlog
 from sqlalchemy import Column, MetaData, Row, String, Table, Text, cast, func, insert, inspect, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot_core.models.bot import REQUESTS, BotRow, BotStatus, StoppedBy, desired_state, may_write, stopped_by
+from bot_core.models.bot import REQUESTS, BotRow, BotStatus, Quarantine, StoppedBy, desired_state, may_write, stopped_by
 from bot_core.models.config import parse_config
 from bot_core.models.errors import TradingBotError
 from bot_core.schema import bots, messages, users
@@ -168,12 +169,12 @@ class BotStore:
             return reason
 
     async def failed(
-        self, bot_id: int, message: str, *, keep_status: bool = False, quarantined_after: int | None = None
+        self, bot_id: int, message: str, *, keep_status: bool = False, quarantine: Quarantine | None = None
     ) -> None:
         """Write `error`, count it and say why; the same message twice in a row is written and counted once.
 
         With `keep_status` only the message is written: the bot keeps running on what was last good. With
-        `quarantined_after`, a number of failures, no process tries the bot again until its row changes.
+        `quarantine` no process tries the bot again until its document changes or somebody asks for a start.
         """
         async with self.database.write() as connection:
             row = await _locked(connection, bot_id)
@@ -182,17 +183,12 @@ class BotStore:
             # `error` asks to be run again, so it is never written to a row that asks to be stopped.
             may = not keep_status and may_write(row.status, BotStatus.ERROR) and desired_state(row).run
             same = row.extra_metadata.get("last_error") == message
-            if same and quarantined_after is None and (not may or row.status == BotStatus.ERROR):
+            if same and quarantine is None and (not may or row.status == BotStatus.ERROR):
                 return
             now = datetime.now(UTC)
             metadata = row.extra_metadata | {"last_error": message, "last_error_time": now.isoformat()}
-            if quarantined_after is not None and may:
-                metadata["quarantined"] = {
-                    "since": now.isoformat(),
-                    "failures": quarantined_after,
-                    "error": message,
-                    "config_hash": row.config_hash,
-                }
+            if quarantine is not None and may:
+                metadata["quarantined"] = {"since": now.isoformat(), "error": message} | asdict(quarantine)
             values: dict[str, Any] = {"extra_metadata": metadata, "updated_at": now}
             values["error_count"] = (row.error_count or 0) + 1
             if may:
@@ -201,7 +197,7 @@ class BotStore:
             told = error_message(row, message)
             if told is not None:
                 await connection.execute(insert(messages).values(told))
-            kind = "error" if quarantined_after is None else "quarantined"
+            kind = "error" if quarantine is None else "quarantined"
             await self._event(connection, bot_id, kind, message, row.status, values.get("status", row.status))
 
     async def note(self, bot_id: int, kind: str, message: str, *, old: Any = None, new: Any = None) -> None:

@@ -23,7 +23,7 @@ from bot_runtime.brokers.credentials import find_credentials
 from bot_runtime.domain.bar import Bar
 from bot_runtime.domain.market import MarketRules
 from bot_runtime.domain.money import ZERO
-from bot_runtime.domain.order import OrderIntent, OrderReport, OrderStatus, OrderType
+from bot_runtime.domain.order import OrderIntent, OrderReport, OrderStatus, OrderType, RestingOrder
 from bot_runtime.venues.ccxt_client import BINANCE_FAMILY, ClientHandle, gated, open_client
 from bot_runtime.venues.ccxt_import import ccxt_errors
 from bot_runtime.venues.credentials import Credentials
@@ -122,7 +122,7 @@ class CcxtBroker:
         total = (balance.get(self._market["base"]) or {}).get("total")
         return ZERO if total is None else Decimal(str(total))
 
-    def restore(self, orders: Sequence[OrderIntent]) -> None:
+    def restore(self, orders: Sequence[RestingOrder]) -> None:
         """Nothing: the venue remembers."""
 
     async def on_bar(self, bar: Bar) -> list[OrderReport]:  # noqa: ARG002  # the venue has its own prices

@@ -6,7 +6,6 @@ It trades nothing: it reads, warms up, adopts, and settles what the last process
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from bot_core.models.bot import BotRow, document_hash
@@ -20,6 +19,7 @@ from bot_runtime.domain.account import Account
 from bot_runtime.domain.market import MarketRules
 from bot_runtime.engine.board import BotBoard, FleetBoard
 from bot_runtime.engine.bot_engine import BotEngine, Rhythm
+from bot_runtime.engine.carry_over import begins_anew, carried_state
 from bot_runtime.engine.kernel import Kernel
 from bot_runtime.engine.order_desk import OrderDesk
 from bot_runtime.engine.progress import Progress
@@ -44,7 +44,6 @@ class Surroundings:
     fleet: FleetBoard
     progress: Progress
     rhythm: Rhythm
-    on_version: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ async def _build(
     feed = build_feed(config.data.model_dump(exclude_none=True), config.symbol)
     kernel = _kernel(assigned, account, feed, market)
     mark()
-    cursor = await _warm_up(kernel, feed, saved)
+    cursor = await _warm_up(kernel, feed, saved, config)
     await ledger.begin(
         Snapshot(cursor, kernel.dump_state(), account), assigned.document, document_hash(assigned.document)
     )
@@ -118,7 +117,6 @@ async def _build(
         board=board,
         progress=around.progress,
         rhythm=around.rhythm,
-        on_version=None if around.on_version is None else partial(around.on_version, assigned.row.id),
     )
     await engine.recover(saved.working)
     return engine
@@ -140,7 +138,7 @@ def _kernel(assigned: Assignment, account: Account, feed: Feed, market: MarketRu
     )
 
 
-async def _warm_up(kernel: Kernel, feed: Feed, saved: Saved) -> datetime | None:
+async def _warm_up(kernel: Kernel, feed: Feed, saved: Saved, config: BotConfig) -> datetime | None:
     """Bring the kernel to the cursor, which is returned: None where the bot begins with the data's first bar."""
     adopted = kernel.account.position if saved.snapshot is None else None
     cursor = saved.cursor
@@ -150,7 +148,10 @@ async def _warm_up(kernel: Kernel, feed: Feed, saved: Saved) -> datetime | None:
         cursor = await feed.newest()  # on live data a bot begins now
     if cursor is not None:
         kernel.warm_up(await feed.history(cursor, kernel.history.reload_limit))
-    kernel.load_state({} if saved.snapshot is None else saved.snapshot.rule_state)
-    if adopted is not None:
-        kernel.strategy.opened(adopted)
+    before = {} if saved.snapshot is None else saved.snapshot.rule_state
+    carried = carried_state(saved.document, config, before)
+    kernel.load_state(carried)
+    position = kernel.account.position
+    if position is not None and (adopted is not None or begins_anew(before, carried)):
+        kernel.strategy.opened(position)
     return cursor

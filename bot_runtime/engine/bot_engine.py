@@ -56,7 +56,6 @@ class BotEngine:
         board: BotBoard,
         progress: Progress,
         rhythm: Rhythm,
-        on_version: Callable[[], None] | None = None,
     ) -> None:
         self._kernel = kernel
         self._ledger = ledger
@@ -67,14 +66,14 @@ class BotEngine:
         self._board = board
         self._progress = progress
         self._rhythm = rhythm
-        self._on_version = on_version
         self._loop_name = f"bot-{board.bot_id}"
         self._dirty = False
         self._next_beat = self._next_look = self._next_compare = 0.0
         self._refused = ""
-        self._version = ""
         self._leave = asyncio.Event()
+        self._version: str | None = None
         self.leave_when_flat = False
+        self.on_version: Callable[[], None] = lambda: None
 
     @property
     def flat(self) -> bool:
@@ -82,7 +81,7 @@ class BotEngine:
         return self._desk.flat
 
     def request_rebuild(self) -> None:
-        """Leave `run` between two bars, so that the engine is built anew from the tables."""
+        """Return from `run` at the next bar boundary, which is at once where the engine waits for a bar."""
         self._leave.set()
 
     async def recover(self, working: tuple[WorkingOrder, ...]) -> None:
@@ -242,9 +241,9 @@ class BotEngine:
         self._board.database_away = False
         self._dirty = False
         self._board.heartbeat = datetime.now(UTC)
-        if self._version not in {"", beat.version} and self._on_version is not None:
-            self._on_version()
-        self._version = beat.version
+        if beat.version != self._version:
+            self._version = beat.version
+            self.on_version()
         await self._restraint.obey(beat.halt)
         if beat.halt is not None and self._kernel.refused:
             await self._tell_refusal(self._kernel.refused)

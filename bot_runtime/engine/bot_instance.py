@@ -1,53 +1,80 @@
 """One bot as a supervised task: lease, build from the tables, run, and again after whatever went wrong.
 
-Start-up and recovery are the same path. The type of an error decides what comes next; no error of one bot reaches
-another.
+Start-up, recovery and a changed document are the same path. The type of an error decides what comes next; no error of
+one bot reaches another. A bot that fails too often is quarantined: it ends, and its row says so.
 """
 
 import asyncio
+import random
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import suppress
+from itertools import count
 
 import structlog
 
 from bot_core.logs import masked
-from bot_core.models.bot import BotStatus, document_hash
-from bot_core.models.config import parse_config
+from bot_core.models.bot import Quarantine
 from bot_core.models.errors import (
     FatalError,
     InvalidBotError,
     LeaseLostError,
-    NotFlatError,
     SchemaMissingError,
     TransientError,
 )
 from bot_core.store.leases import Lease
 from bot_core.store.listen import backoff_seconds
-from bot_runtime.engine.assembly import Assignment, Surroundings, build_engine
-from bot_runtime.engine.board import BotBoard, Phase
-from bot_runtime.engine.bot_engine import BotEngine
-from bot_runtime.persistence.last_good import last_good_document
+from bot_runtime.engine.assembly import Assignment, Surroundings
+from bot_runtime.engine.board import Phase
+from bot_runtime.engine.config_choice import ConfigChoice
+from bot_runtime.engine.failures import FailureLimit, FailureLog
+from bot_runtime.engine.reload_plan import When, plan_reload
+from bot_runtime.engine.tenure import Tenure
 
 _log = structlog.get_logger(__name__)
 _TURN_SECONDS = 2.0
+#: How long a task that was cancelled may take to end.
+CANCEL_SECONDS = 10.0
+
+
+class StalledError(Exception):
+    """The bot's loop stood still and was cancelled."""
 
 
 class BotInstance:
     """`start` once; `stop` drains: the bar in hand is finished, the cursor booked, the lease released."""
 
-    def __init__(self, around: Surroundings, assignment: Assignment) -> None:
-        self._around = around
-        self.assignment = assignment
-        self._stop = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._engine: BotEngine | None = None
-        self._lease_held: Lease | None = None
-        self._kept = ""
-        self._leave_when_flat = False
-        row, config = assignment.row, assignment.config
+    def __init__(
+        self,
+        around: Surroundings,
+        assignment: Assignment,
+        *,
+        limit: FailureLimit | None = None,
+        on_news: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_news` is called when the heartbeat finds the row changed."""
+        row = assignment.row
+        self.bot_id = row.id
         self.board = around.fleet.board(row.id, row.name)
-        _describe(self.board, assignment)
-        self._log = _log.bind(bot_id=row.id, symbol=config.symbol)
+        self._around = around
+        self._choice = ConfigChoice(around, self.board, assignment)
+        self._failures = FailureLog(limit or FailureLimit())
+        self._stop = asyncio.Event()
+        self._tenure = Tenure(around, self.board, self._choice, self._stop, on_news)
+        self._hurry = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._attempt_task: asyncio.Task[None] | None = None
+        self._stalled: StalledError | None = None
+        self._log = _log.bind(bot_id=row.id, symbol=assignment.config.symbol)
+
+    @property
+    def assignment(self) -> Assignment:
+        """What runs now."""
+        return self._choice.running
+
+    @property
+    def wanted_hash(self) -> str:
+        """The hash of the newest document that this bot was given."""
+        return self._choice.wanted.config_hash
 
     @property
     def done(self) -> bool:
@@ -55,14 +82,13 @@ class BotInstance:
 
     def start(self, on_end: Callable[[int, BaseException | None], None]) -> None:
         """Begin. `on_end` hears that the task is over, with what it died of where that was not dealt with."""
-        self._task = asyncio.create_task(self._supervise(), name=f"bot-{self.assignment.row.id}")
-        self._task.add_done_callback(
-            lambda task: on_end(self.assignment.row.id, None if task.cancelled() else task.exception())
-        )
+        self._task = asyncio.create_task(self._supervise(), name=self._loop)
+        self._task.add_done_callback(lambda task: on_end(self.bot_id, None if task.cancelled() else task.exception()))
 
     async def stop(self) -> None:
         """Ask the bot to drain and wait until it has. Never raises what the bot raised: that was dealt with."""
         self._stop.set()
+        self._hurry.set()
         if self.board.phase in {Phase.RUNNING, Phase.STARTING, Phase.WAITING}:
             self.board.phase = Phase.STOPPING
         if self._task is not None:
@@ -73,114 +99,135 @@ class BotInstance:
         """Cancel without draining: for when the time to drain is over."""
         if self._task is not None:
             self._task.cancel()
-            await asyncio.wait({self._task})
+            await asyncio.wait({self._task}, timeout=CANCEL_SECONDS)
+
+    async def reload(self, assignment: Assignment) -> None:
+        """Go on with another document: at the next bar boundary, or once the bot is flat, or not before a restart.
+
+        Lease, position and status stay; the rules keep of their state what still means something.
+        """
+        plan = plan_reload(self._choice.running.config, assignment.config)
+        if plan.when is When.NEXT_START:
+            self.withdraw()
+            await self._choice.tell_held(assignment, plan.reason)
+            return
+        self._choice.awaited = assignment
+        self._failures.forget()
+        self._hurry.set()
+        self._tenure.steer()
+        if plan.when is When.FLAT and self._tenure.holds:
+            await self._choice.tell_held(assignment, plan.reason)
+
+    def withdraw(self) -> None:
+        """The row asks for what runs: forget the document that was waited with."""
+        self._choice.withdraw()
+        self._tenure.steer()
+
+    async def reaffirm(self) -> None:
+        """Write `running` over a row that says something else of a bot that runs."""
+        await self._tenure.reaffirm()
+
+    async def interrupt(self, age: float) -> None:
+        """Cancel a run that stands still, which counts as a failure; report one that can't be cancelled, and leave it.
+
+        The mark of such a loop stays old, so that `/healthz` fails.
+        """
+        task = self._attempt_task
+        if task is None or self._stalled is not None:
+            return
+        self._stalled = StalledError(f"its loop stood still for {age:.0f} s")
+        self._log.error("bot_stalled", seconds=round(age))
+        task.cancel()
+        _, left = await asyncio.wait({task}, timeout=CANCEL_SECONDS)
+        text = f"{self._stalled} and was cancelled"
+        if left:
+            text = f"{self._stalled} and can't be cancelled; it ends with this process only"
+            self._show(Phase.ERROR, text)
+            self._log.critical("bot_stuck", seconds=round(age))
+        await self._around.store.note(self.bot_id, "stalled", text)
 
     async def _supervise(self) -> None:
-        structlog.contextvars.bind_contextvars(bot_id=self.assignment.row.id)
-        failures = 0
+        structlog.contextvars.bind_contextvars(bot_id=self.bot_id)
+        clock = asyncio.get_running_loop().time
+        in_a_row = 0
         try:
             while not self._stop.is_set():
-                started = asyncio.get_running_loop().time()
+                started = clock()
                 if await self._attempt():
                     return
-                lasted = asyncio.get_running_loop().time() - started
-                failures = 1 if lasted > 60 else failures + 1  # noqa: PLR2004  # a minute of health forgives
+                in_a_row = 1 if clock() - started > 60 else in_a_row + 1  # noqa: PLR2004  # a minute of health forgives
                 self.board.restarts += 1
-                await self._pause(backoff_seconds(failures))
+                await self._pause(backoff_seconds(in_a_row))
         finally:
             self._around.progress.forget(self._loop)
 
     async def _attempt(self) -> bool:
         """Run once. True when there is nothing to try again."""
         try:
-            await self._run_once()
+            await self._run_apart()
         except InvalidBotError as error:
-            if not await self._fell_back(error):
-                await self._fail(error)
-                return True
+            await self._write_error(self._shown_error(error))
+            return True
         except LeaseLostError as error:
-            self.board.errors += 1
-            self._show(Phase.WAITING, str(error))
-            self._log.warning("lease_lost", error=str(error))
+            self._wait_after(error, "lease_lost")
         except (TransientError, SchemaMissingError) as error:
-            self.board.errors += 1
-            self._show(Phase.WAITING, masked(str(error)))
-            self._log.warning("bot_will_be_rebuilt", error=str(error), error_type=type(error).__name__)
+            self._wait_after(error, "bot_will_be_rebuilt")
         except FatalError:
             raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's exit is this bot's alone as well
-            self._log.exception("bot_failed")
-            await self._fail(error)
+        except Exception as error:  # noqa: BLE001  # whatever it was, it is this bot's alone
+            self._log.error("bot_failed", error=str(error), exc_info=error)
+            return await self._count_failure(error)
         else:
             return True
         return False
+
+    async def _run_apart(self) -> None:
+        """Run in a task of its own, which can be cancelled without ending this one."""
+        self._stalled = None  # `interrupt` sets it
+        task = self._attempt_task = asyncio.create_task(self._contained(), name=f"{self._loop}-run")
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({task}, timeout=CANCEL_SECONDS)
+            raise
+        finally:
+            self._attempt_task = None
+        if task.cancelled():
+            raise self._stalled or RuntimeError("its task was cancelled from within")
+        task.result()
+
+    async def _contained(self) -> None:
+        """A plugin that leaves the process leaves its bot only."""
+        try:
+            await self._run_once()
+        except SystemExit as error:
+            raise RuntimeError(f"SystemExit: {error.code}") from error
 
     async def _run_once(self) -> None:
         lease = await self._lease()
         if lease is None:
             return
         try:
-            await self._run_under(lease)
+            await self._tenure.run(lease)
         except asyncio.CancelledError:
-            raise  # the time to drain is over: a lease lapses by itself
+            raise  # it stood still, or the time to drain is over: a lease lapses, or is taken again by its holder
         except BaseException:
             await self._release(lease)
             raise
         else:
             await self._release(lease)
 
-    async def _run_under(self, lease: Lease) -> None:
-        around, row = self._around, self.assignment.row
-        self.board.epoch = lease.epoch
-        self._show(Phase.STARTING, "")
-        if not await around.store.observe(lease, BotStatus.STARTING):
-            return  # the row asks for a stop by now, or is gone
-        self._mark()
-        engine = await build_engine(around, self.assignment, lease, self.board, self._mark)
-        self._show(Phase.RUNNING, self._kept)
-        if not self._kept and await around.store.observe(lease, BotStatus.RUNNING):
-            self._log.info("bot_running", epoch=lease.epoch, config_hash=self.assignment.config_hash)
-        self._engine, self._lease_held = engine, lease
-        engine.leave_when_flat = self._leave_when_flat
-        try:
-            await engine.run(self._stop)
-        finally:
-            await engine.aclose()
-            self._engine = self._lease_held = None
-        if self._stop.is_set():
-            self._mark()
-            why = await around.store.stopped(row.id, lease)
-            self._log.info("bot_stopped", stopped_by=why)
-
-    async def reaffirm(self) -> None:
-        """Write `running` again over a row that says something else of a bot that runs, and forget a mended error."""
-        if self._lease_held is not None and not self._kept:
-            await self._around.store.observe(self._lease_held, BotStatus.RUNNING)
-
-    async def _fell_back(self, error: InvalidBotError) -> bool:
-        """Go on with the last document that ran, where a newer one turned out not to; say so in the row."""
-        store, assigned = self._around.store, self.assignment
-        good = await last_good_document(self._around.database, assigned.row.id)
-        config = None if good is None else parse_config(good).config
-        if config is None or document_hash(good) == document_hash(assigned.document):
-            return False
-        self._kept = f"keeps its last good configuration: {masked(str(error))}"
-        self._log.error("config_unusable", error=str(error), keeps_last_good=True)
-        await store.failed(assigned.row.id, str(error), keep_status=True)
-        self.assignment = replace(assigned, config=config, document=good)
-        self._leave_when_flat = isinstance(error, NotFlatError)
-        _describe(self.board, self.assignment)
-        return True
-
     async def _lease(self) -> Lease | None:
         """Wait for the lease; None when told to stop meanwhile."""
         while not self._stop.is_set():
             self._mark()
-            lease = await self._around.leases.acquire(self.assignment.row.id)
+            lease = await self._around.leases.acquire(self.bot_id)
             if lease is not None:
                 return lease
             self._show(Phase.WAITING, "another process holds the lease of this bot")
-            await self._pause(_TURN_SECONDS)
+            await self._pause(_TURN_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  # not all bots at once
         return None
 
     async def _release(self, lease: Lease) -> None:
@@ -189,51 +236,69 @@ class BotInstance:
         except Exception as error:  # noqa: BLE001  # it lapses by itself
             self._log.warning("lease_not_released", error=str(error))
 
-    async def _fail(self, error: Exception | SystemExit) -> None:
+    def _wait_after(self, error: Exception, event: str) -> None:
+        """The world is not ready: no failure of the bot's."""
+        self.board.errors += 1
+        self._show(Phase.WAITING, masked(str(error)))
+        self._log.warning(event, error=str(error), error_type=type(error).__name__)
+
+    async def _count_failure(self, error: Exception) -> bool:
+        """True where it was one too many."""
+        message = self._shown_error(error)
+        if not self._failures.add(asyncio.get_running_loop().time()):
+            await self._write_error(message)
+            return False
+        return await self._quarantine(f"quarantined after {self._failures.limit}: {message}")
+
+    async def _quarantine(self, message: str) -> bool:
+        """Write it into the row, however long the database is away; False where the row changes meanwhile."""
+        self._show(Phase.ERROR, message)
+        self._log.error("bot_quarantined", error=message)
+        quarantine = Quarantine(self._failures.limit.failures, self.wanted_hash)
+        for tries in count(1):
+            try:
+                await self._around.store.failed(self.bot_id, message, quarantine=quarantine)
+            except Exception as error:  # noqa: BLE001  # as long as the row does not say it, any process tries again
+                self._log.warning("status_not_written", error=str(error))
+                await self._pause(backoff_seconds(tries))
+                if self._stop.is_set() or self._choice.awaited is not None:
+                    break
+            else:
+                return True
+        return False
+
+    def _shown_error(self, error: Exception) -> str:
         self.board.errors += 1
         self._mark()
         message = masked((str(error).strip() or type(error).__name__).splitlines()[0])
         self._show(Phase.ERROR, message)
         self._log.error("bot_error", error=message, error_type=type(error).__name__)
+        return message
+
+    async def _write_error(self, message: str) -> None:
         try:
-            await self._around.store.failed(self.assignment.row.id, message)
+            await self._around.store.failed(self.bot_id, message)
         except Exception as also:  # noqa: BLE001  # the first error is what matters; it is in the log
             self._log.warning("status_not_written", error=str(also))
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, but not for longer than the bot may run, and without ever looking stuck."""
+        """Wait, but not for longer than the bot may run or its document stays, and without ever looking stuck."""
         until = asyncio.get_running_loop().time() + seconds
-        while not self._stop.is_set() and (left := until - asyncio.get_running_loop().time()) > 0:
+        while not self._hurry.is_set() and (left := until - asyncio.get_running_loop().time()) > 0:
             self._mark()
-            try:
-                await asyncio.wait_for(self._stop.wait(), min(left, _TURN_SECONDS))
-            except TimeoutError:
-                continue
-
-    def stop_when_flat(self) -> None:
-        """End by itself as soon as there is neither a position nor an order; the manager then starts it anew."""
-        self._leave_when_flat = True
-        if self._engine is not None:
-            self._engine.leave_when_flat = True
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), min(left, _TURN_SECONDS))
+        if not self._stop.is_set():
+            self._hurry.clear()
 
     def _mark(self) -> None:
         self._around.progress.mark(self._loop)
 
     @property
     def _loop(self) -> str:
-        return f"bot-{self.assignment.row.id}"
+        return f"bot-{self.bot_id}"
 
     def _show(self, phase: Phase, message: str) -> None:
         if not self._stop.is_set() or phase is Phase.ERROR:
             self.board.phase = phase
         self.board.message = message
-
-
-def _describe(board: BotBoard, assignment: Assignment) -> None:
-    config = assignment.config
-    board.name = assignment.row.name
-    board.symbol = config.symbol
-    board.interval = config.data.interval
-    board.strategy = f"{config.strategy.entry.name} / {config.strategy.exit.name}"
-    board.mode = config.broker.trading_mode
-    board.config_hash = assignment.config_hash

@@ -18,6 +18,7 @@ from bot_core.models.config import BotConfig
 from bot_core.models.errors import InvalidBotError
 from bot_core.schema import bots, messages, positions, trades
 from bot_core.schema import state as state_table
+from bot_core.store.config_history import record_change
 from bot_core.store.database import Database
 from bot_core.store.events import record_event
 from bot_core.store.heartbeat import Beat, beat
@@ -67,6 +68,7 @@ class Saved:
 
     snapshot: Snapshot | None
     cursor: datetime | None
+    document: Any
     working: tuple[WorkingOrder, ...]
     open_trades: tuple[dict[str, Any], ...]
     realized_pnl: Decimal
@@ -108,6 +110,7 @@ class Ledger:
             return Saved(
                 snapshot=None if found is None or found.account is None else read_snapshot(found),
                 cursor=None if found is None else found.cursor,
+                document=None if found is None else found.config,
                 working=tuple(working_order(order) for order in working),
                 open_trades=tuple(dict(row) for row in open_rows.mappings()),
                 realized_pnl=sum((value or Decimal(0) for (value,) in closed), Decimal(0)),
@@ -117,6 +120,7 @@ class Ledger:
         """Note the configuration as the last good one, the account, and the balance that the bot begins with."""
         async with self.database.write() as connection:
             await self.lease.check(connection)
+            await record_change(connection, self.row.id, document)
             more = {"config": document, "config_hash": document_hash, "broker_account": self.account}
             await self._save(connection, snapshot, **more)
             await self._write_balance(connection, snapshot)

@@ -1,0 +1,114 @@
+"""What a bot does while it holds its lease: build an engine from the tables, run it, build the next one.
+
+A changed document makes a new engine under the same lease. Errors are the caller's, and so is the lease.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from bot_core.models.bot import BotStatus
+from bot_core.models.errors import InvalidBotError
+from bot_core.store.leases import Lease
+from bot_runtime.engine.assembly import Surroundings, build_engine
+from bot_runtime.engine.board import BotBoard, Phase
+from bot_runtime.engine.bot_engine import BotEngine
+from bot_runtime.engine.config_choice import ConfigChoice
+from bot_runtime.engine.reload_plan import When, plan_start
+
+_log = structlog.get_logger(__name__)
+
+
+class Tenure:
+    """`on_news` is called when the heartbeat finds the row changed."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        board: BotBoard,
+        choice: ConfigChoice,
+        stop: asyncio.Event,
+        on_news: Callable[[], None],
+    ) -> None:
+        self._around = around
+        self._board = board
+        self._choice = choice
+        self._stop = stop
+        self._on_news = on_news
+        self._engine: BotEngine | None = None
+        self._lease: Lease | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether an engine runs that has a position or an order."""
+        return self._engine is not None and not self._engine.flat
+
+    async def run(self, lease: Lease) -> None:
+        """Run until stopped, under a lease that was just won. The row then says so."""
+        self._board.epoch = lease.epoch
+        self._show(Phase.STARTING, "")
+        if not await self._around.store.observe(lease, BotStatus.STARTING):
+            return  # the row asks for a stop by now, or is gone
+        write = True
+        while not self._stop.is_set():
+            engine = await self._build(lease)
+            await self._announce(lease, write=write)
+            write = bool(self._choice.kept)
+            await self._run_engine(engine, lease)
+            if self._choice.awaited is None:
+                break
+        if self._stop.is_set():
+            self._mark()
+            why = await self._around.store.stopped(self._board.bot_id, lease)
+            _log.info("bot_stopped", stopped_by=why)
+
+    def steer(self) -> None:
+        """Let the engine leave for a document that waits: at once, or as soon as it is flat."""
+        if self._engine is None:
+            return
+        awaited = self._choice.awaited
+        when = None if awaited is None else plan_start(self._choice.running.config, awaited.config).when
+        self._engine.leave_when_flat = when is When.FLAT
+        if when is When.NOW:
+            self._engine.request_rebuild()
+
+    async def reaffirm(self) -> None:
+        """Write `running` again over a row that says something else of a bot that runs, and forget a mended error."""
+        if self._lease is not None and not self._choice.kept:
+            await self._around.store.observe(self._lease, BotStatus.RUNNING)
+
+    async def _build(self, lease: Lease) -> BotEngine:
+        self._mark()
+        assignment = await self._choice.settle()
+        try:
+            return await build_engine(self._around, assignment, lease, self._board, self._mark)
+        except InvalidBotError as error:
+            self._mark()
+            if not await self._choice.fall_back(error):
+                raise
+            return await build_engine(self._around, self._choice.running, lease, self._board, self._mark)
+
+    async def _announce(self, lease: Lease, *, write: bool) -> None:
+        """Say that the bot runs. The row is written at the start and where an error is mended, not at each reload."""
+        kept = self._choice.kept
+        self._show(Phase.RUNNING, kept)
+        if not kept and (not write or await self._around.store.observe(lease, BotStatus.RUNNING)):
+            _log.info("bot_running", epoch=lease.epoch, config_hash=self._choice.running.config_hash)
+
+    async def _run_engine(self, engine: BotEngine, lease: Lease) -> None:
+        self._engine, self._lease = engine, lease
+        engine.on_version = self._on_news
+        self.steer()
+        try:
+            await engine.run(self._stop)
+        finally:
+            self._engine = self._lease = None
+
+    def _mark(self) -> None:
+        self._around.progress.mark(f"bot-{self._board.bot_id}")
+
+    def _show(self, phase: Phase, message: str) -> None:
+        if not self._stop.is_set():
+            self._board.phase = phase
+        self._board.message = message
