@@ -11,15 +11,17 @@ from typing import Any
 
 import structlog
 
-from bot_core.models.bot import BotRow, BotStatus, desired_state
+from bot_core.models.bot import STOP_REQUESTS, BotRow, BotStatus, desired_state
+from bot_core.models.config import parse_config
 from bot_core.models.errors import FatalError, TransientError
 from bot_core.store.database import Database
 from bot_core.store.listen import backoff_seconds
 from bot_runtime.assignments import Assignments
-from bot_runtime.engine.assembly import Surroundings
+from bot_runtime.engine.assembly import Assignment, Surroundings
 from bot_runtime.engine.bot_instance import BotInstance
 from bot_runtime.engine.failures import FailureLimit
 from bot_runtime.engine.stall_watch import StallWatch
+from bot_runtime.persistence.flatness import is_flat
 
 _log = structlog.get_logger(__name__)
 LOOP = "strategy-manager"
@@ -140,7 +142,7 @@ class StrategyManager:
             if instance is not None:
                 _log.info("bot_stopping", bot_id=row.id, reason=desired.reason)
                 self._later(row.id, self._stop(row.id))
-            elif row.status == BotStatus.STOPPING:
+            elif row.status in STOP_REQUESTS:
                 await self._answer_stop(row)
         elif instance is None:
             await self._start(row)
@@ -195,11 +197,22 @@ class StrategyManager:
         self._instances.pop(bot_id, None)
 
     async def _answer_stop(self, row: BotRow) -> None:
-        """A stop was requested of a bot that does not run here; answer it unless another process trades it."""
+        """A stop was requested of a bot that does not run here; answer it unless another process trades it.
+
+        A bot that holds something is stopped by its policy: its last process may have been cut short in that.
+        """
+        if row.status == BotStatus.DISABLED and await is_flat(self.database, row.id):
+            return  # `disabled` is what people write to have nothing done; nothing is left to do
         lease = await self._around.leases.acquire(row.id)
-        if lease is not None:
+        if lease is None:
+            return
+        config = parse_config(row.config).config
+        if config is None or await is_flat(self.database, row.id):
             await self._around.store.stopped(row.id, lease)
             await self._around.leases.release(lease)
+        else:
+            assignment = Assignment.of(row, config, row.config)
+            self._later(row.id, BotInstance(self._around, assignment, limit=self._limit).finish(lease))
 
     def _later(self, bot_id: int, work: Coroutine[Any, Any, None]) -> None:
         """Run what waits for a bot beside the pass, which leaves the bot alone meanwhile."""

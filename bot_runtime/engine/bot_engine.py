@@ -120,9 +120,11 @@ class BotEngine:
             await self._close_feed(bars)
             self._progress.forget(self._loop_name)
 
-    async def wind_down(self, policy: OnStop, seconds: float) -> bool:
-        """Do what a bot that is stopped on request shall do with what it has. False where time did not suffice."""
-        until = self._now() + seconds
+    async def wind_down(self, policy: OnStop) -> None:
+        """Do what a bot that is stopped on request shall do with what it has, however long the venue is away.
+
+        Cut short, it is finished by the next process: the row's request stands until `stopped` has answered it.
+        """
         while not await self._restraint.wound_down(policy):
             self._mark()
             if self._desk.unsure:
@@ -130,11 +132,11 @@ class BotEngine:
             bar = self._restraint.last_price_bar()
             if bar is not None:
                 await self._fills(bar)
-            if self._now() >= until:
-                return False
+            if self._ledger.lease.seconds_left() < self._rhythm.beat_seconds:
+                await self._ledger.beat(None)
             await asyncio.sleep(min(self._rhythm.order_seconds, 1.0) if self._broker.live else 0)
+        await self._ledger.beat(self._desk.snapshot())
         self._show()
-        return True
 
     async def _take(self, pending: asyncio.Task[Bar], bars: AsyncIterator[Bar]) -> asyncio.Task[Bar] | None:
         try:

@@ -95,6 +95,15 @@ class BotInstance:
             await asyncio.wait({self._task})
         self.board.phase = Phase.STOPPED
 
+    async def finish(self, lease: Lease) -> None:
+        """Instead of `start`: end what the last process left of a bot that is to be stopped; release the lease."""
+        try:
+            await self._tenure.finish(lease)
+        except InvalidBotError as error:
+            await self._write_error(self._shown_error(error))
+        finally:
+            await self._release(lease)
+
     async def kill(self) -> None:
         """Cancel without draining: for when the time to drain is over."""
         if self._task is not None:

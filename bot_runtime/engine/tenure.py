@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
-from bot_core.models.bot import BotStatus
+from bot_core.models.bot import BotStatus, StoppedBy, stopped_by
 from bot_core.models.errors import InvalidBotError
 from bot_core.store.leases import Lease
 from bot_runtime.engine.assembly import Surroundings, build_engine
@@ -55,13 +55,34 @@ class Tenure:
             engine = await self._build(lease)
             await self._announce(lease, write=write)
             write = bool(self._choice.kept)
-            await self._run_engine(engine, lease)
+            try:
+                await self._run_engine(engine, lease)
+                if self._stop.is_set():
+                    await self._end(engine, lease)
+            finally:
+                await engine.aclose()
             if self._choice.awaited is None:
                 break
-        if self._stop.is_set():
-            self._mark()
-            why = await self._around.store.stopped(self._board.bot_id, lease)
-            _log.info("bot_stopped", stopped_by=why)
+
+    async def finish(self, lease: Lease) -> None:
+        """End what the last process left of a bot that is to be stopped, and answer the request."""
+        engine = await self._build(lease)
+        try:
+            await self._end(engine, lease)
+        finally:
+            await engine.aclose()
+
+    async def _end(self, engine: BotEngine, lease: Lease) -> None:
+        """Stop by the policy of the document where a person or the document asked for it; a shutdown leaves all."""
+        bot_id = self._board.bot_id
+        row = await self._around.store.get(bot_id)
+        if row is not None and stopped_by(row) is not StoppedBy.SHUTDOWN:
+            policy = self._choice.running.config.on_stop
+            _log.info("winding_down", on_stop=policy)
+            await engine.wind_down(policy)
+        self._mark()
+        why = await self._around.store.stopped(bot_id, lease)
+        _log.info("bot_stopped", stopped_by=why)
 
     def steer(self) -> None:
         """Let the engine leave for a document that waits: at once, or as soon as it is flat."""
