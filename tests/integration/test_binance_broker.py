@@ -328,11 +328,11 @@ async def test_no_key_at_all_lists_the_names_that_were_looked_for(
 
 async def test_bots_with_the_same_key_share_one_client_and_the_last_one_closes_it(venue: BinanceHarness) -> None:
     first, second = await connected(venue), await connected(venue)
-    assert first._exchange is second._exchange
+    assert first._venue.exchange is second._venue.exchange
     public = await ccxt_client.public_client("binance")
-    assert public.exchange is not first._exchange
-    assert public.exchange.throttler is first._exchange.throttler
-    session = first._exchange.session
+    assert public.exchange is not first._venue.exchange
+    assert public.exchange.throttler is first._venue.exchange.throttler
+    session = first._venue.exchange.session
     await public.aclose()
     await first.aclose()
     assert not session.closed
@@ -368,7 +368,7 @@ async def test_keys_are_in_no_error_no_traceback_and_no_line_of_the_log(
     configure_logging("DEBUG", json=True)
     monkeypatch.setattr(logging.getLogger().handlers[0], "stream", lines)
     broker = await connected(venue)
-    texts = [repr(broker._credentials), str(broker._credentials)]
+    texts = [repr(broker._venue._credentials), str(broker._venue._credentials)]
     for fault in (Fault(FaultKind.RESET_AFTER), Fault(FaultKind.ERROR_BEFORE, status=502), unknown_status()):
         venue.exchange.faults.plan(fault)
         try:
@@ -387,7 +387,7 @@ async def test_keys_are_in_no_error_no_traceback_and_no_line_of_the_log(
 
 async def test_the_stand_in_refuses_what_binance_refuses(venue: BinanceHarness) -> None:
     broker = await connected(venue)
-    exchange = broker._exchange
+    exchange = broker._venue.exchange
     refused: list[tuple[dict[str, Any], str]] = [
         ({"quantity": "0.000001"}, "LOT_SIZE"),
         ({"quantity": "0.00001"}, "NOTIONAL"),
