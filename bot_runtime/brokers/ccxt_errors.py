@@ -11,6 +11,7 @@ from bot_runtime.venues.ccxt_import import ccxt_errors
 
 _CODE = re.compile(r'"code"\s*:\s*"?(-?\d+)')
 _MESSAGE = re.compile(r'"msg"\s*:\s*"([^"]+)"')
+_NAME = re.compile(r"^[a-z0-9]+ ")  # ccxt begins with the exchange's id
 _LONGEST = 200
 
 
@@ -63,7 +64,7 @@ def meaning(error: Exception, *, binance: bool) -> Meaning:
 def reason(error: Exception) -> str:
     """What the venue said, short, without addresses and secrets."""
     said = _MESSAGE.search(str(error))
-    text = said[1] if said else re.sub(r"https?://\S+", "(address)", str(error))
+    text = said[1] if said else _NAME.sub("", re.sub(r"https?://\S+", "(address)", str(error)))
     return masked(text)[:_LONGEST] or type(error).__name__
 
 

@@ -6,6 +6,7 @@ gate is asked after signing, when nothing but the sending is left (`gated`). It 
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,7 +19,7 @@ import aiohttp
 from yarl import URL
 
 from bot_core.models.errors import InvalidBotError
-from bot_runtime.venues.ccxt_import import exchange_class
+from bot_runtime.venues.ccxt_import import ccxt_errors, exchange_class
 from bot_runtime.venues.credentials import Credentials
 
 #: Replaces scheme and host of every REST address of an exchange. Never from a row: a row must not redirect keys.
@@ -27,6 +28,8 @@ TIMEOUT_SECONDS = 10.0
 #: Exchanges whose interface is Binance's: the venue drops a request that arrives after its receive window.
 BINANCE_FAMILY = frozenset({"binance", "binanceus"})
 
+#: How long to keep still after "too many requests" where the venue doesn't say.
+_QUIET_SECONDS = {429: 1.0, 418: 60.0}
 _METHODS = frozenset({"get", "post", "put", "patch", "delete", "head"})
 _Key = tuple[str, bool, Credentials | None, str]
 _gate: ContextVar[Callable[[], None] | None] = ContextVar("gate", default=None)
@@ -148,12 +151,30 @@ def _settings(exchange_id: str, credentials: Credentials | None) -> dict[str, An
 
 
 def _gated_kind(kind: Any) -> Any:
+    """The class, with three habits more: it asks the gate, keeps still after a 429, and takes no text for an answer."""
+
     class Gated(kind):  # type: ignore[misc]  # ccxt ships no types
+        quiet_until = 0.0
+
         async def fetch(self, *args: Any, **kwargs: Any) -> Any:
+            left = self.quiet_until - time.monotonic()
+            if left > 0:
+                raise ccxt_errors().RateLimitExceeded(f"{self.id} wants no requests for {left:.0f} s more")
             gate = _gate.get()
             if gate is not None:
                 gate()
-            return await super().fetch(*args, **kwargs)
+            answer = await super().fetch(*args, **kwargs)
+            if isinstance(answer, str):  # ccxt would read an empty list out of it
+                raise ccxt_errors().BadResponse(f"{self.id} gave an answer that is no JSON")
+            return answer
+
+        def on_rest_response(self, code: int, *args: Any) -> Any:
+            if code in _QUIET_SECONDS:
+                headers = {str(name).lower(): str(value) for name, value in args[3].items()}
+                seconds = headers.get("retry-after", "")
+                wait = float(seconds) if seconds.isdigit() else _QUIET_SECONDS[code]
+                self.quiet_until = time.monotonic() + wait
+            return super().on_rest_response(code, *args)
 
     return Gated
 

@@ -14,7 +14,7 @@ from support.exchange.faults import FaultKind
 from support.exchange.markets import VenueError
 from support.exchange.venue import Venue, VenueFill, VenueOrder
 
-FAULT = "fault"  # where the middleware leaves the fault of a request
+FAULT = web.RequestKey("fault", FaultKind)  # where the middleware leaves the fault of a request
 _WINDOW = 5000
 _LONGEST_WINDOW = 60_000
 

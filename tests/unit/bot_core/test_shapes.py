@@ -1,5 +1,6 @@
 import copy
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -173,18 +174,54 @@ def test_parameters_that_a_conversion_parked_do_not_make_a_bot_trade() -> None:
     assert any("legacy_strategy_params: is not read" in text for text in notices(document))
 
 
-def test_live_trading_needs_a_word_and_a_reference_and_is_not_available_yet() -> None:
+NO_REFERENCE = (
+    "is missing; live trading needs a name for its keys: add one such as bot-keys, which stands for the environment "
+    "variables BOT_KEYS_API_KEY and BOT_KEYS_API_SECRET, on Kubernetes for the Secret of that name"
+)
+
+
+def test_live_trading_needs_a_word_and_a_reference() -> None:
     live = changed("broker", "trading_mode", to="live")
     assert problems(live) == [
         "broker.live_trading_confirmed: does not confirm live trading; allowed with trading_mode live: true",
-        "credentials_secret: is missing; live trading needs the name of the Secret that holds its keys",
+        f"credentials_secret: {NO_REFERENCE}",
     ]
     live["broker"]["live_trading_confirmed"] = True
     parsed = parse_config(live | {"credentials_secret": "binance-keys"})
     assert parsed.valid is not None
     assert parsed.valid.credentials_secret == "binance-keys"
-    assert parsed.config is None, "whoever runs bots finds nothing to run"
-    assert parsed.error.startswith("cannot run in this version: broker.trading_mode: 'live' is not available")
+    assert not any(problem.path.startswith("broker") for problem in parsed.unavailable)
+
+
+@pytest.mark.parametrize("broker", ["kraken", "binanceus", "okx"])
+def test_every_exchange_of_ccxt_can_be_named_and_needs_a_key_for_live_orders_alone(broker: str) -> None:
+    assert parse_config(changed("broker", "type", to=broker)).problems == ()
+    live = {"type": broker, "trading_mode": "live", "live_trading_confirmed": True}
+    assert [text.partition(":")[0] for text in problems(changed("broker", to=live))] == ["credentials_secret"]
+
+
+def test_live_trading_at_interactive_brokers_needs_no_key() -> None:
+    live = {"type": "ibkr", "trading_mode": "live", "live_trading_confirmed": True}
+    assert parse_config(changed("broker", to=live)).problems == ()
+
+
+@pytest.mark.parametrize("broker", ["paper", "mock", "binance_paper"])
+def test_brokers_that_trade_on_paper_alone_are_never_live(broker: str) -> None:
+    live = {"type": broker, "trading_mode": "live", "live_trading_confirmed": True}
+    assert any(text.startswith("broker.trading_mode: 'live' can't be") for text in problems(changed("broker", to=live)))
+
+
+def test_what_the_paper_venue_simulates_is_read_and_checked() -> None:
+    simulation = {"slippage_bps": 5, "latency_ms": 250, "reject_probability": 0.01, "seed": 7}
+    parsed = parse_config(changed("broker", "simulation", to=simulation))
+    assert parsed.valid is not None
+    read = parsed.valid.broker.simulation
+    assert (read.slippage_bps, read.latency_ms, read.seed) == (5, 250, 7)
+    assert (read.reject_probability, read.partial_fill_probability) == (Decimal("0.01"), 0)
+    wrong = {"slippage_bps": 1001, "latency_ms": 0.5, "partial_fill_probability": 2, "seed": "x"}
+    paths = {text.partition(":")[0] for text in problems(changed("broker", "simulation", to=wrong))}
+    assert paths == {f"broker.simulation.{key}" for key in wrong}
+    assert problems(changed("broker", "simulation", to=3))[0].startswith("broker.simulation: 3 is not a JSON object")
 
 
 @pytest.mark.parametrize("source", ["binance", "yahoo", "ibkr", "coingecko", "alpaca", "websocket"])

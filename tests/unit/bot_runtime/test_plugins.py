@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from structlog.testing import CapturingLogger
 
-from bot_core.models.broker import BrokerConfig
 from bot_core.models.config import parse_config
 from bot_core.models.errors import InvalidBotError
 from bot_core.models.extensions import Group, use_extensions
@@ -308,9 +307,10 @@ def test_brokers_and_feeds_of_plugins_are_allowed_in_documents_and_built():
         _Point(EntryPoint("ourdata", "m:our_feed", Group.FEEDS.entry_points)),
     ]
     install(Plugins(lambda: points))
-    broker = BrokerConfig(type="OurVenue", trading_mode="paper")
+    config = parse_config(a_document(broker={"type": "OurVenue", "trading_mode": "paper"})).config
+    assert config is not None
     data = FeedConfig(data_source="OurData")
-    assert build_broker(broker) == ("broker", "ourvenue")
+    assert build_broker(config, symbol="X") == ("broker", "ourvenue")
     assert build_feed(data.model_dump(), "X") == ("feed", "ourdata", "X")
     assert parse_config(a_document(broker={"type": "ourvenu", "trading_mode": "paper"})).error.endswith("ourvenue")
 
