@@ -17,8 +17,9 @@ from bot_runtime.cli.documents import read_bots
 from bot_runtime.cli.progress import Advance
 from bot_runtime.engine.backtest import BacktestResult, run_backtest
 from bot_runtime.engine.performance import Summary
-from bot_runtime.feeds.csv_bars import CsvBars, read_csv_bars
+from bot_runtime.feeds.csv_bars import CsvBars
 from bot_runtime.feeds.intervals import interval_seconds
+from bot_runtime.feeds.parquet_bars import read_bars
 from bot_runtime.plots.chart import Chart
 from bot_runtime.plots.html import render_html
 from bot_runtime.plots.png import render_png
@@ -105,7 +106,7 @@ def _run(job: Job, progress: Advance | None) -> Outcome:
 @lru_cache(maxsize=4)
 def _read_bars(path: Path, seconds: int, names: tuple[tuple[str, str], ...]) -> CsvBars:
     """Many documents over the same bars read them once a process."""
-    return read_csv_bars(path, seconds, dict(names))
+    return read_bars(path, seconds, dict(names))
 
 
 def _document(path: Path, bot: int) -> Any:

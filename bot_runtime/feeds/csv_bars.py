@@ -13,6 +13,7 @@ import numpy as np
 from bot_core.models.errors import InvalidBotError
 from bot_core.models.problem import Notice
 from bot_runtime.domain.bar import Bar, epoch_ms, from_epoch_ms
+from bot_runtime.feeds.intervals import MONTH_SECONDS
 from bot_runtime.indicators.base import Floats, Integers
 
 TIME_NAMES = ("timestamp", "datetime", "open_time", "close_time", "date", "time")
@@ -61,22 +62,22 @@ def read_csv_bars(path: Path, interval_seconds: int, columns: Mapping[str, Any] 
         raise InvalidBotError(f"data.file_path: {path} can't be read as CSV: {error}") from error
     if not times:
         raise InvalidBotError(f"data.file_path: {path} holds no bars")
-    return _in_order(np.array(times, dtype=np.int64), np.array(values, dtype=np.float64), interval_seconds)
+    return in_order(np.array(times, dtype=np.int64), np.array(values, dtype=np.float64), interval_seconds)
 
 
 def _read_rows(
     rows: Iterator[list[str]], path: Path, columns: Mapping[str, Any]
 ) -> tuple[list[int], list[tuple[float, ...]]]:
     header = next(rows, [])
-    time_place, *value_places = _places(header, path, columns)
+    time_place, *value_places = column_places(header, path, columns)
     times: list[int] = []
     values: list[tuple[float, ...]] = []
     for line, row in enumerate(rows, start=2):
         if not row:
             continue
         try:
-            times.append(_time(row[time_place]))
-            values.append(_checked(tuple([float(row[place]) for place in value_places])))
+            times.append(bar_time(row[time_place]))
+            values.append(checked_values(tuple([float(row[place]) for place in value_places])))
         except (ValueError, OverflowError) as error:
             raise InvalidBotError(f"{path}, line {line}: {_reason(error, row)}") from error
         except IndexError as error:
@@ -84,7 +85,8 @@ def _read_rows(
     return times, values
 
 
-def _places(header: list[str], path: Path, columns: Mapping[str, Any]) -> list[int]:
+def column_places(header: list[str], path: Path, columns: Mapping[str, Any]) -> list[int]:
+    """Return where time, open, high, low, close and volume are. Raise InvalidBotError where one is missing."""
     names = [name.strip().lower() for name in header]
     wanted: list[tuple[str, ...]] = [(str(columns.get("datetime_col") or ""), *TIME_NAMES)]
     wanted += [(str(columns.get(f"{name}_col") or ""), name) for name in VALUE_NAMES]
@@ -102,7 +104,8 @@ _EARLIEST = epoch_ms(datetime(1990, 1, 1, tzinfo=UTC))
 _LATEST = epoch_ms(datetime(2200, 1, 1, tzinfo=UTC))
 
 
-def _time(text: str) -> int:
+def bar_time(text: str) -> int:
+    """Return epoch milliseconds. Raise ValueError for what is no time."""
     try:
         number = float(text)
     except ValueError:
@@ -114,7 +117,8 @@ def _time(text: str) -> int:
     return int(milliseconds)
 
 
-def _checked(values: tuple[float, ...]) -> tuple[float, ...]:
+def checked_values(values: tuple[float, ...]) -> tuple[float, ...]:
+    """Return open, high, low, close, volume as they are. Raise ValueError for what no bar can be."""
     open_, high, low, close, volume = values
     # An open or close outside of high and low is common in vendors' data, and harms no rule: it is let through.
     if not (0 < open_ < inf and 0 < close < inf and 0 < low <= high < inf):
@@ -128,7 +132,8 @@ def _reason(error: Exception, row: list[str]) -> str:
     return f"{error}; the row is {','.join(row)!r}; allowed: ISO 8601 or epoch time, and numbers"
 
 
-def _in_order(times: Integers, values: Floats, interval_seconds: int) -> CsvBars:
+def in_order(times: Integers, values: Floats, interval_seconds: int) -> CsvBars:
+    """Sort the bars, drop repeated times, and note both and the gaps."""
     notices: list[Notice] = []
     steps = np.diff(times)
     if (steps < 0).any():
@@ -140,8 +145,16 @@ def _in_order(times: Integers, values: Floats, interval_seconds: int) -> CsvBars
         notices.append(Notice("data.file_path", f"{int(repeated.sum())} duplicate times; the first row of each counts"))
         first = np.concatenate(([True], ~repeated))
         times, values = times[first], values[first]
-    notices += _spacing(np.diff(times), interval_seconds * 1000)
+    notices += _spacing(_steps(times, interval_seconds), interval_seconds * 1000)
     return CsvBars(times, values, tuple(notices))
+
+
+def _steps(times: Integers, interval_seconds: int) -> Integers:
+    """Milliseconds from bar to bar; from one month of the calendar to the next are those of a nominal one."""
+    if interval_seconds != MONTH_SECONDS:
+        return np.diff(times)
+    months = times.astype("M8[ms]").astype("M8[M]").astype(np.int64)
+    return np.diff(months) * (MONTH_SECONDS * 1000)
 
 
 def _spacing(steps: Integers, interval: int) -> list[Notice]:

@@ -1,4 +1,4 @@
-"""A feed of the bars in a CSV file. The file is read once, in a thread, when first needed."""
+"""A feed of the bars in a CSV or Parquet file. The file is read once, in a thread, when first needed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -10,9 +10,10 @@ from bot_core.models.errors import InvalidBotError
 from bot_core.models.problem import Notice
 from bot_runtime.domain.bar import Bar
 from bot_runtime.feeds.base import Pace, PastFeed, Sleeper
-from bot_runtime.feeds.csv_bars import CsvBars, read_csv_bars
+from bot_runtime.feeds.csv_bars import CsvBars
 from bot_runtime.feeds.intervals import interval_seconds
 from bot_runtime.feeds.options import number_option
+from bot_runtime.feeds.parquet_bars import read_bars
 
 _DEFAULT_REALTIME_SECONDS = 1.0
 
@@ -66,5 +67,5 @@ class CsvFeed(PastFeed):
     async def _bars(self) -> CsvBars:
         async with self._loading:
             if self._loaded is None:
-                self._loaded = await asyncio.to_thread(read_csv_bars, self._path, self.interval_seconds, self._columns)
+                self._loaded = await asyncio.to_thread(read_bars, self._path, self.interval_seconds, self._columns)
             return self._loaded
