@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict
 
 from bot_core.models.broker import KEYED_BROKERS, BrokerConfig
-from bot_core.models.feed import AVAILABLE_SOURCES, KNOWN_SOURCES, FeedConfig
+from bot_core.models.feed import FeedConfig
 from bot_core.models.notification import NotificationConfig
 from bot_core.models.operation import (
     SECRET_NAME,
@@ -140,12 +140,10 @@ def parse_normalised(given: Normalised) -> ParsedConfig:
     notices: list[Notice] = []
     parts = _parts(given.document, problems, notices)
     _judge_live(given.document, problems)
-    unavailable = _unavailable(given.document)
     problems = [*given.problems, *map(given.at_origin, problems)]
     return ParsedConfig(
         valid=None if problems else BotConfig(**parts),
         problems=tuple(problems),
-        unavailable=tuple(map(given.at_origin, unavailable)),
         notices=(*given.notices, *map(given.noted_at_origin, notices)),
         shape=given.shape,
         canonical=given.document,
@@ -193,16 +191,6 @@ def _judge_live(document: Mapping[str, Any], problems: list[Problem]) -> None:
             "environment variables BOT_KEYS_API_KEY and BOT_KEYS_API_SECRET, on Kubernetes for the Secret of that name"
         )
         problems.append(Problem("credentials_secret", None, message))
-
-
-def _unavailable(document: Mapping[str, Any]) -> list[Problem]:
-    """What may be valid and has no adapter in this version."""
-    found = []
-    source = _word(document, "data", "data_source")
-    if source in KNOWN_SOURCES and source not in AVAILABLE_SOURCES:
-        available = ", ".join(AVAILABLE_SOURCES)
-        found.append(Problem("data.data_source", source, f"has no feed in this version; available: {available}"))
-    return found
 
 
 def _word(document: Mapping[str, Any], section: str, key: str) -> str:

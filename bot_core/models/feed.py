@@ -6,13 +6,15 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import field_validator, model_validator
 
+from bot_core.models.exchanges import CCXT_EXCHANGES
 from bot_core.models.extensions import Group, extension_names
 from bot_core.models.section import Section
-from bot_core.models.values import FLAG, MAYBE_FLAG, number, optional, text, whole
+from bot_core.models.values import FLAG, MAYBE_FLAG, number, one_of, optional, text, whole
 
 KNOWN_SOURCES = ("file", "generated", "binance", "alpaca", "yahoo", "websocket", "ibkr", "coingecko")
-#: Sources that this version has a feed for.
-AVAILABLE_SOURCES = ("file", "generated")
+#: Exchanges of ccxt are sources too, by their ids.
+EXCHANGES = ("binance", *CCXT_EXCHANGES)
+TRANSPORTS = ("rest", "websocket")
 _INTERVAL = re.compile(r"[1-9]\d{0,5}[smhdw]|1M|1W")
 _Name = Annotated[str | None, optional(text())]
 _Seconds = Annotated[float | None, optional(number(0, 86_400))]
@@ -20,6 +22,8 @@ _Seconds = Annotated[float | None, optional(number(0, 86_400))]
 
 class FeedConfig(Section):
     """`file` reads `file_path` (and column names); `generated` reads seed, start, speed in bars a second, and bars.
+
+    Live sources read `symbol` where it is not the bot's, `testnet`, `transport` and `coin_id` as docs/live-data.md says.
 
     Keys beyond these belong to the source and are read by its feed.
     """
@@ -51,16 +55,18 @@ class FeedConfig(Section):
     port: Annotated[int | None, optional(whole(1, 65_535))] = None
     client_id: Annotated[int | None, optional(whole(0, 2**31 - 1))] = None
     testnet: Annotated[bool | None, MAYBE_FLAG] = None
+    transport: Annotated[str | None, optional(one_of(TRANSPORTS, "transport"))] = None
+    coin_id: _Name = None
 
     @field_validator("data_source", mode="before")
     @classmethod
     def _known_source(cls, value: Any) -> str:
         source = value.lower() if isinstance(value, str) else value
-        if isinstance(source, str) and source in KNOWN_SOURCES:
+        if isinstance(source, str) and (source in KNOWN_SOURCES or source in EXCHANGES):
             return source
         known = (*KNOWN_SOURCES, *extension_names(Group.FEEDS))
         if not isinstance(source, str) or source not in known:
-            raise ValueError(f"is no known source; allowed: {', '.join(known)}")
+            raise ValueError(f"is no known source; allowed: {', '.join(known)}, or an exchange of ccxt such as kraken")
         return source
 
     @field_validator("interval", mode="before")
@@ -85,11 +91,11 @@ class FeedConfig(Section):
     def _path(cls, value: Any) -> str | None:
         if value is not None and (not isinstance(value, str) or not value.strip() or "\0" in value):
             what = "is empty" if isinstance(value, str) else "is no path"
-            raise ValueError(f"{what}; allowed: the path of a CSV file of bars")
+            raise ValueError(f"{what}; allowed: the path of a CSV or Parquet file of bars")
         return value
 
     @model_validator(mode="after")
     def _source_has_what_it_needs(self) -> Self:
         if self.data_source == "file" and self.file_path is None:
-            raise ValueError("has no file_path, which data_source `file` needs: the path of a CSV file of bars")
+            raise ValueError("has no file_path, which data_source `file` needs: the path of a CSV or Parquet file")
         return self

@@ -148,6 +148,8 @@ class SharedMarket:
         """Read the newest bars, however often it takes."""
         while self._buffer.newest is None:
             try:
+                await self.source.connect()
+                self._began_at = self._answered_at = self.source.now()
                 found = await self.history.last(self.source.now(), _FIRST_BARS)
                 self._error = "" if found else f"{self.source.key}: the venue has no closed bar"
             except TransientError as error:
