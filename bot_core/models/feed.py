@@ -23,7 +23,7 @@ _Seconds = Annotated[float | None, optional(number(0, 86_400))]
 class FeedConfig(Section):
     """`file` reads `file_path` (and column names); `generated` reads seed, start, speed in bars a second, and bars.
 
-    Live sources read `symbol` where it is not the bot's, `testnet`, `transport` and `coin_id` as docs/live-data.md says.
+    Live sources read `symbol` where it is not that of the bot, `testnet`, `transport` and `coin_id`.
 
     Keys beyond these belong to the source and are read by its feed.
     """

@@ -68,7 +68,8 @@ class CoinGeckoSource:
         return self._client.clock.now()
 
     async def connect(self) -> None:
-        """Nothing to check before the first bars are asked for."""
+        """Read the clock; whether the coin is known shows when its bars are asked for."""
+        await self._client.get("/api/v3/ping", {})
 
     async def closed_bars(self, start: datetime, limit: int) -> list[Bar]:  # noqa: ARG002 - it gives what it gives
         spans = _SPANS[self._candle]

@@ -161,9 +161,9 @@ class SharedMarket:
                 await self._sleep(backoff_seconds(self._misses))
 
     async def _follow(self, listening: asyncio.Task[None]) -> None:
-        waiting_for_stream, seconds = False, 0.0
         while True:
-            bar = await self._next(seconds, listening)
+            waiting_for_stream = self._listener.up
+            bar = await self._next(self._pause(), listening)
             if bar is None:
                 await self._ask(drop_stream=waiting_for_stream and self._listener.up)
             elif self._adjoins(bar):
@@ -172,7 +172,6 @@ class SharedMarket:
                 await self._ask()
                 if self._adjoins(bar):  # the venue's history may lag behind its stream
                     self._took([bar])
-            waiting_for_stream, seconds = self._listener.up, self._pause()
 
     async def _next(self, seconds: float, listening: asyncio.Task[None]) -> Bar | None:
         """Return the next bar of the stream, None when it is time to ask the venue instead."""
@@ -243,12 +242,12 @@ class SharedMarket:
 
     def _pause(self) -> float:
         """Seconds until the venue is to be asked for the next bar."""
-        newest = self._buffer.newest
-        if self._misses or newest is None:
+        now = self.source.now()
+        closes = (shifted(self._buffer.newest or now, self._interval, 2) - now).total_seconds()
+        if self._misses and closes <= 0:
             most = min(max(60.0, interval_seconds(self._interval) / 20), 900.0)
-            return backoff_seconds(max(1, self._misses), first=1.0, most=most)
+            return backoff_seconds(self._misses, first=1.0, most=most)
         grace = self._patience.stream if self._listener.up else self._patience.poll
-        closes = (shifted(newest, self._interval, 2) - self.source.now()).total_seconds()
         return max(0.0, closes) + grace + self._patience.spread * self._chance()
 
     def _stale_since(self) -> datetime | None:
