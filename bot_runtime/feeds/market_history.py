@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from bot_runtime.domain.bar import EPOCH, Bar
 from bot_runtime.feeds.bar_buffer import BarBuffer
-from bot_runtime.feeds.intervals import bars_apart, interval_seconds
+from bot_runtime.feeds.intervals import bars_apart, interval_seconds, is_closed, next_open
 from bot_runtime.feeds.market_source import MarketSource
 
 PAGE = 1000
@@ -48,7 +48,7 @@ class MarketHistory:
             page = await self.page(start, min(PAGE, bars_apart(start, before, self._interval) + 1))
             kept = [bar for bar in page if start <= bar.time < before]
             found += kept
-            if not kept or len(kept) < len(page):
+            if not kept or len(kept) < len(page) or not self._closes_after(kept[-1]):
                 break
             start = kept[-1].time + AFTER
         return found
@@ -80,7 +80,7 @@ class MarketHistory:
         Reaches further each time: a stock exchange gives few bars for a span of nights and holidays.
         """
         older: list[Bar] = []
-        start, span = end, missing
+        start, span = end, missing + 1  # one more: `end` may lie within a bar that is open
         while len(older) < missing and start > (self._beginning or EPOCH):
             earlier = self._before(start, span)
             found = await self.between(earlier, start)
@@ -89,6 +89,9 @@ class MarketHistory:
             older[:0] = found
             start, span = earlier, span * _WIDER
         return older, start
+
+    def _closes_after(self, bar: Bar) -> bool:
+        return is_closed(next_open(bar.time, self._interval), self._interval, self._source.now())
 
     def _before(self, time: datetime, bars: int) -> datetime:
         return max(EPOCH, time - min(self._nominal(bars), time - EPOCH))

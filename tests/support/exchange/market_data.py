@@ -123,7 +123,7 @@ class MarketData:
             self._sent = {name: time for name, time in self._sent.items() if name in names}
             for name in sorted(names):
                 symbol, interval = _market_of(name)
-                time = self._sent.get(name, open_of(self.now, interval))
+                time = self._sent.setdefault(name, open_of(self.now, interval))
                 while next_open(time, interval) <= self.now:
                     await self._send_closed(name, time)
                     time = next_open(time, interval)
@@ -139,6 +139,11 @@ class MarketData:
             "V": "0", "Q": "0", "B": "0",
         }  # fmt: skip
         return {"e": "kline", "E": self._venue.now(), "s": symbol, "k": kline}
+
+    def expect(self, names: set[str]) -> None:
+        """Send events from the bar on that is open now."""
+        for name in names:
+            self._sent.setdefault(name, open_of(self.now, _market_of(name)[1]))
 
     async def _send_closed(self, name: str, time: datetime) -> None:
         symbol, interval = _market_of(name)
@@ -226,6 +231,7 @@ def _listening(data: MarketData, *, wrapped: bool) -> Callable[[web.Request], An
         asked = request.query.get("streams", "") or request.match_info.get("streams", "")
         socket = Socket(connection, wrapped, {name for name in asked.split("/") if "@" in name})
         data.sockets.append(socket)
+        data.expect(socket.streams)
         data.sockets_opened += 1
         try:
             async for message in connection:
@@ -242,6 +248,7 @@ async def _obey(data: MarketData, socket: Socket, order: dict[str, Any]) -> None
     names = {name for name in order.get("params", []) if "@kline_" in name}
     if order.get("method") == "SUBSCRIBE":
         socket.streams |= names
+        data.expect(names)
         data.subscriptions += sorted(names)
     elif order.get("method") == "UNSUBSCRIBE":
         socket.streams -= names
