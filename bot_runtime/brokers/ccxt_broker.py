@@ -161,12 +161,13 @@ class CcxtBroker:
         exchange = self._exchange
         if not exchange.has.get("fetchTime"):
             return
-        asked = time.time()
-        theirs = await exchange.fetch_time()
+        sent: list[float] = []
+        with gated(lambda: sent.append(time.time())):  # not the wait for the rate limiter before
+            theirs = await exchange.fetch_time()
         answered = time.time()
-        if theirs is None:
+        if theirs is None or not sent:
             return
-        self._skew = theirs / 1000 - (asked + answered) / 2
+        self._skew = theirs / 1000 - (sent[-1] + answered) / 2
         if self._binance:
             exchange.options["timeDifference"] = -round(self._skew * 1000)
 
