@@ -4,21 +4,23 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select
 
-from bot_core.models.bot import BotStatus, desired_state
+from bot_core.models.bot import BotRow, BotStatus, desired_state
 from bot_core.models.config import ParsedConfig, parse_config
 from bot_core.models.errors import TradingBotError
+from bot_core.models.halt import Halt, halt_of
 from bot_core.models.problem import redacted
 from bot_core.schema import bots as bots_table
 from bot_core.schema import trades as trades_table
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.events import recent_events
+from bot_core.store.halts import HaltStore
 from bot_runtime.cli.documents import json_files, read_bots
 from bot_runtime.cli.subparsers import Subparsers
 from bot_runtime.cli.tables import print_json, print_table
@@ -132,8 +134,10 @@ async def _sample(store: BotStore, args: argparse.Namespace) -> int:
 
 async def _list(store: BotStore, args: argparse.Namespace) -> int:
     rows = []
+    halts = await HaltStore(store.database).active()
     for row in await store.all():
         config = parse_config(row.config).valid
+        halt = halt_of(halts, row.id, row.user_id)
         rows.append(
             {
                 "id": row.id,
@@ -141,6 +145,7 @@ async def _list(store: BotStore, args: argparse.Namespace) -> int:
                 "symbol": config.symbol if config else None,
                 "status": row.status,
                 "wants": desired_state(row).state,
+                "halted": None if halt is None else "flatten" if halt.flatten else "yes",
                 "balance": row.current_balance,
                 "pnl": row.total_pnl,
                 "heartbeat": row.last_heartbeat,
@@ -152,10 +157,16 @@ async def _list(store: BotStore, args: argparse.Namespace) -> int:
 
 async def _show(store: BotStore, args: argparse.Namespace) -> int:
     rows = await store.all(args.ids)
-    shown = [redacted("", row.model_dump()) | {"desired": desired_state(row).reason} for row in rows]
+    halts = await HaltStore(store.database).active()
+    shown = [redacted("", row.model_dump()) | _shown_beside(row, halts) for row in rows]
     if shown:
         print_json(shown if len(args.ids) > 1 else shown[0])
     return _all_found(args.ids, [row.id for row in rows])
+
+
+def _shown_beside(row: BotRow, halts: Sequence[Halt]) -> dict[str, Any]:
+    halt = halt_of(halts, row.id, row.user_id)
+    return {"desired": desired_state(row).reason, "halted": None if halt is None else str(halt)}
 
 
 async def _validate(store: BotStore, args: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from bot_core.logs import configure_logging, masked
 from bot_core.models.errors import DatabaseUnavailableError, TradingBotError
-from bot_runtime.cli import backtest, bots, db, plugins, service, validate
+from bot_runtime.cli import backtest, bots, db, halt, limits, plugins, service, validate
 from bot_runtime.plugins import install
 
 _DATABASE_UNREACHABLE = 3
@@ -27,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('tradingbot-operator')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (db, bots, validate, service, backtest, plugins):
+    for module in (db, bots, halt, limits, validate, service, backtest, plugins):
         module.add_parser(commands)
     return parser
 

@@ -10,6 +10,9 @@ from typing import Any
 from bot_runtime.domain.position import Position
 from bot_runtime.domain.trade import Trade
 
+#: What `count_order` counts a signal as that became no order.
+REFUSED = "refused"
+
 
 class Phase(StrEnum):
     WAITING = "waiting"
@@ -56,7 +59,11 @@ class BotBoard:
 
     @property
     def shown_message(self) -> str:
-        return "the database does not answer; no order is sent meanwhile" if self.database_away else self.message
+        """The one thing to say: an error, a halt, a database that is away, what the bot says, what troubles it."""
+        if self.phase is Phase.ERROR and self.message:
+            return self.message
+        away = "the database does not answer; no order is sent meanwhile" if self.database_away else ""
+        return self.halted or away or self.message or self.venue_trouble or self.feed_trouble
 
     @property
     def heartbeat_age(self) -> float | None:
@@ -80,15 +87,22 @@ class BotBoard:
             "mode": self.mode,
             "phase": self.phase,
             "message": self.shown_message,
+            "halted": self.halted or None,
+            "account": self.account or None,
             "balance": _text(self.balance),
             "total_pnl": _text(self.total_pnl),
             "position": self.position_text or None,
+            "protective_stop": _text(self.protective_stop),
             "bar_time": _iso(self.bar_time),
             "last_heartbeat": _iso(self.heartbeat),
             "heartbeat_age_seconds": None if self.heartbeat_age is None else round(self.heartbeat_age, 1),
             "bars": self.bars,
             "trades": self.trades,
             "orders": self.orders,
+            "last_refusal": self.refused or None,
+            "feed_trouble": self.feed_trouble or None,
+            "venue_trouble": self.venue_trouble or None,
+            "clock_skew_seconds": None if self.clock_skew is None else round(self.clock_skew, 3),
             "errors": self.errors,
             "restarts": self.restarts,
             "lease_epoch": self.epoch,

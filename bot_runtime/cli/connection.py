@@ -1,0 +1,43 @@
+"""A command's way to the database, and in whose name it writes."""
+
+import argparse
+import asyncio
+import getpass
+from collections.abc import Awaitable, Callable
+
+from bot_core.models.errors import TradingBotError
+from bot_core.store.database import Database
+from bot_core.store.users import find_user
+from bot_runtime.settings import Settings
+
+
+def with_database(
+    work: Callable[[Database, argparse.Namespace], Awaitable[int]],
+) -> Callable[[argparse.Namespace], int]:
+    """A command that connects, works and lets go of the connection."""
+
+    async def connected(args: argparse.Namespace) -> int:
+        database = Database(Settings.from_environment().database_url, pool_size=1)
+        try:
+            return await work(database, args)
+        finally:
+            await database.aclose()
+
+    return lambda args: asyncio.run(connected(args))
+
+
+def actor() -> str:
+    """Who types, for tables that say who did it."""
+    try:
+        return f"{getpass.getuser()} (command line)"
+    except (KeyError, OSError):  # a container whose user has no name
+        return "command line"
+
+
+async def user_id(database: Database, name: str) -> int:
+    """The id of a user given by id or address. Raise TradingBotError where there is none."""
+    async with database.read() as connection:
+        found = await find_user(connection, name)
+    if found is None:
+        raise TradingBotError(f"no user has the id or address {name!r}")
+    return found
