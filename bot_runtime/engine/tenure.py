@@ -1,6 +1,7 @@
 """What a bot does while it holds its lease: build an engine from the tables, run it, build the next one.
 
-A changed document makes a new engine under the same lease. Errors are the caller's, and so is the lease.
+An engine that returns without having been stopped left for a changed document: the next one is built under the same
+lease. Errors are the caller's, and so is the lease.
 """
 
 import asyncio
@@ -56,12 +57,9 @@ class Tenure:
             await self._announce(lease, write=write)
             write = bool(self._choice.kept)
             await self._run_engine(engine, lease)
-            if self._choice.awaited is None:
-                break
-        if self._stop.is_set():
-            self._mark()
-            why = await self._around.store.stopped(self._board.bot_id, lease)
-            _log.info("bot_stopped", stopped_by=why)
+        self._mark()
+        why = await self._around.store.stopped(self._board.bot_id, lease)
+        _log.info("bot_stopped", stopped_by=why)
 
     def steer(self) -> None:
         """Let the engine leave for a document that waits: at once, or as soon as it is flat."""
