@@ -8,6 +8,7 @@ from bot_core.store.leases import LeaseStore, process_holder
 from bot_runtime.engine.assembly import Surroundings
 from bot_runtime.engine.board import FleetBoard
 from bot_runtime.engine.bot_engine import Rhythm
+from bot_runtime.engine.failures import FailureLimit
 from bot_runtime.engine.progress import Progress
 from bot_runtime.settings import Settings
 from bot_runtime.strategy_manager import StrategyManager
@@ -35,5 +36,7 @@ def build_runner(
         user_id=user_id,
         poll_seconds=settings.poll_seconds,
         drain_seconds=settings.drain_seconds,
+        stall_seconds=settings.stall_seconds,
+        limit=FailureLimit(settings.quarantine_failures, settings.quarantine_minutes * 60),
     )
     return TradingRunner(settings, around, manager), around.fleet

@@ -1,11 +1,12 @@
 """The process over HTTP: `/healthz` `/readyz` `/metrics` `/status`. Reads boards and marks; does no work of its own.
 
 Alive means that every loop turned lately, and nothing else: a database that is down makes a process not ready, and
-never dead.
+never dead. While the event loop itself is blocked nobody answers; that is told for a while afterwards.
 """
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -14,6 +15,9 @@ from bot_core.models.errors import FatalError
 from bot_runtime.engine.board import FleetBoard, Phase
 from bot_runtime.engine.progress import Progress
 from bot_runtime.metrics import exposition
+
+#: Seconds after which a bot's loop that stood still turns again, if it ever does: noticed, cancelled, built anew.
+_MENDED = 20.0
 
 
 class HealthServer:
@@ -26,12 +30,15 @@ class HealthServer:
         host: str,
         port: int,
         stall_seconds: float,
+        blocked: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        """`blocked`: for how many seconds the event loop was blocked lately, 0 where it was not."""
         self._fleet = fleet
         self._progress = progress
         self._unready = unready
         self._host, self._port = host, port
         self._stall_seconds = stall_seconds
+        self._blocked = blocked
         self._runner: web.AppRunner | None = None
 
     @property
@@ -63,9 +70,19 @@ class HealthServer:
             self._runner = None
 
     async def _healthz(self, _: web.Request) -> web.Response:
+        overdue = self._overdue()
+        blocked = self._blocked()
+        body: dict[str, Any] = {"stalled": {loop: round(age, 1) for loop, age in overdue.items()}}
+        if blocked:
+            body["event_loop_blocked_seconds"] = round(blocked, 1)
+        alive = not overdue and not blocked
+        return web.json_response({"alive": alive} | body, status=200 if alive else 503)
+
+    def _overdue(self) -> dict[str, float]:
+        """A bot's loop has the time in addition in which it is cancelled and built again from inside."""
         overdue = self._progress.overdue(self._stall_seconds)
-        body = {"alive": not overdue, "stalled": {loop: round(age, 1) for loop, age in overdue.items()}}
-        return web.json_response(body, status=503 if overdue else 200)
+        bots = {f"bot-{bot_id}" for bot_id in self._fleet.bots}
+        return {loop: age for loop, age in overdue.items() if loop not in bots or age > self._stall_seconds + _MENDED}
 
     async def _readyz(self, _: web.Request) -> web.Response:
         reason = self._unready()

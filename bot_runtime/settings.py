@@ -13,7 +13,7 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 @dataclass(frozen=True)
 class Settings:
-    """Times are in seconds."""
+    """Times are in seconds, unless the name says minutes."""
 
     database_url: str = DEFAULT_URL
     port: int = 8080
@@ -23,6 +23,9 @@ class Settings:
     lease_seconds: float = 30.0
     stall_seconds: float = 60.0
     drain_seconds: float = 20.0
+    quarantine_failures: int = 5
+    quarantine_minutes: float = 10.0
+    exit_when_blocked: bool = False
     log_level: str = "INFO"
 
     @classmethod
@@ -46,6 +49,13 @@ class Settings:
             lease_seconds=lease,
             stall_seconds=_number(environment, "TRADINGBOT_STALL_SECONDS", cls.stall_seconds, low=45),
             drain_seconds=_number(environment, "TRADINGBOT_DRAIN_SECONDS", cls.drain_seconds, low=0),
+            quarantine_failures=int(
+                _number(environment, "TRADINGBOT_QUARANTINE_FAILURES", cls.quarantine_failures, low=1, high=1000)
+            ),
+            quarantine_minutes=_number(
+                environment, "TRADINGBOT_QUARANTINE_MINUTES", cls.quarantine_minutes, low=0.1, high=1440
+            ),
+            exit_when_blocked=_flag(environment, "TRADINGBOT_EXIT_WHEN_BLOCKED", default=cls.exit_when_blocked),
             log_level=_level(environment.get("LOG_LEVEL") or cls.log_level),
         )
 
@@ -61,6 +71,15 @@ def _number(environment: Mapping[str, str], name: str, default: float, *, low: f
     if not low <= value <= high:
         raise FatalError(f"{name} is {text!r}; allowed: a number from {low:g} to {high:g}")
     return value
+
+
+def _flag(environment: Mapping[str, str], name: str, *, default: bool) -> bool:
+    text = environment.get(name)
+    if not text:
+        return default
+    if text.lower() not in {"true", "false"}:
+        raise FatalError(f"{name} is {text!r}; allowed: true, false")
+    return text.lower() == "true"
 
 
 def _level(name: str) -> str:

@@ -17,6 +17,7 @@ from bot_runtime.engine.board import Phase
 from bot_runtime.health import HealthServer
 from bot_runtime.settings import Settings
 from bot_runtime.strategy_manager import StrategyManager
+from bot_runtime.watchdog import Watchdog
 
 _log = structlog.get_logger(__name__)
 _NOT_YET = frozenset({Phase.STARTING, Phase.WAITING})
@@ -29,6 +30,7 @@ class TradingRunner:
         self._around = around
         self._manager = manager
         self.stop = asyncio.Event()
+        self.watchdog = Watchdog(settings.stall_seconds, exit_when_blocked=settings.exit_when_blocked)
         self.health = HealthServer(
             around.fleet,
             around.progress,
@@ -36,6 +38,7 @@ class TradingRunner:
             host=settings.host,
             port=settings.port,
             stall_seconds=settings.stall_seconds,
+            blocked=lambda: self.watchdog.lately_blocked_seconds,
         )
 
     async def run(self) -> None:
@@ -44,10 +47,12 @@ class TradingRunner:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled, number)
         await self.health.start()
+        self.watchdog.start()
         _log.info("serving", database=self._around.database.safe_url, port=self.health.port)
         listening = asyncio.create_task(self._listen())
         async with AsyncExitStack() as cleanup:
             cleanup.callback(_log.info, "stopped")
+            cleanup.callback(self.watchdog.stop)
             cleanup.push_async_callback(_within, _CLOSE_SECONDS, self._around.database.aclose)
             cleanup.push_async_callback(self.health.aclose)
             cleanup.push_async_callback(self._manager.shutdown)

@@ -116,15 +116,13 @@ class BotInstance:
         Lease, position and status stay; the rules keep of their state what still means something.
         """
         plan = plan_reload(self._choice.running.config, assignment.config)
-        if plan.when is When.NEXT_START:
-            self.withdraw()
-            await self._choice.tell_held(assignment, plan.reason)
-            return
-        self._choice.awaited = assignment
-        self._failures.forget()
-        self._hurry.set()
+        comes = plan.when is not When.NEXT_START
+        self._choice.awaited = assignment if comes else None
         self._tenure.steer()
-        if plan.when is When.FLAT and self._tenure.holds:
+        if comes:
+            self._failures.forget()
+            self._hurry.set()
+        if not comes or (plan.when is When.FLAT and self._tenure.holds):
             await self._choice.tell_held(assignment, plan.reason)
 
     def withdraw(self) -> None:

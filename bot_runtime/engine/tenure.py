@@ -1,6 +1,7 @@
 """What a bot does while it holds its lease: build an engine from the tables, run it, build the next one.
 
-A changed document makes a new engine under the same lease. Errors are the caller's, and so is the lease.
+An engine that returns without having been stopped left for a changed document: the next one is built under the same
+lease. Errors are the caller's, and so is the lease.
 """
 
 import asyncio
@@ -61,8 +62,6 @@ class Tenure:
                     await self._end(engine, lease)
             finally:
                 await engine.aclose()
-            if self._choice.awaited is None:
-                break
 
     async def finish(self, lease: Lease) -> None:
         """End what the last process left of a bot that is to be stopped, and answer the request."""

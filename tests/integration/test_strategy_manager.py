@@ -1,6 +1,4 @@
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -12,74 +10,11 @@ from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.leases import LeaseStore
 from bot_core.store.listen import Listener
-from bot_runtime.engine.board import FleetBoard, Phase
-from bot_runtime.strategy_manager import StrategyManager
-from support.bots import a_document, cancel, insert_bot, surroundings
+from bot_runtime.engine.board import Phase
+from support.bots import a_document, cancel, insert_bot
+from support.running import PACED, Running, new_bot, running
 
-PACED = {"data_source": "generated", "interval": "1h", "seed": 3, "speed": 50}
 BAD_STRATEGY = {"type": "CustomStrategy", "parameters": {"entry_logic": {"name": "RSIOrBBEntry"}}}
-
-
-class Running:
-    """A manager on a database, and what a person would look at."""
-
-    def __init__(self, database: Database, manager: StrategyManager, fleet: FleetBoard) -> None:
-        self.database, self.manager, self.fleet = database, manager, fleet
-        self.store = BotStore(database, actor="somebody")
-
-    async def row(self, bot_id: int) -> BotRow:
-        row = await self.store.get(bot_id)
-        assert row is not None
-        return row
-
-    async def until(self, condition: Any, what: str, timeout: float = 20) -> None:
-        try:
-            async with asyncio.timeout(timeout):
-                while not await condition():
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            pytest.fail(f"{what} did not happen; boards: {[b.to_json() for b in self.fleet.bots.values()]}")
-
-    async def until_status(self, bot_id: int, status: str) -> BotRow:
-        async def reached() -> bool:
-            return (await self.row(bot_id)).status == status
-
-        await self.until(reached, f"status {status} of bot {bot_id}")
-        return await self.row(bot_id)
-
-    async def trade_count(self, bot_id: int) -> int:
-        async with self.database.read() as connection:
-            query = select(func.count()).select_from(trades).where(trades.c.bot_id == bot_id)
-            return int(await connection.scalar(query) or 0)
-
-    async def change(self, bot_id: int, **values: Any) -> None:
-        async with self.database.write() as connection:
-            await connection.execute(update(bots).where(bots.c.id == bot_id).values(values))
-        self.manager.wake()
-
-
-@asynccontextmanager
-async def running(url: str, *, holder: str = "process-under-test", **options: Any) -> AsyncIterator[Running]:
-    database = Database(url, pool_size=10)
-    around = surroundings(database, holder)
-    manager = StrategyManager(around, poll_seconds=0.3, **options)
-    stop = asyncio.Event()
-    loop = asyncio.create_task(manager.run(stop))
-    try:
-        yield Running(database, manager, around.fleet)
-    finally:
-        stop.set()
-        await loop
-        await manager.shutdown()
-        await database.aclose()
-
-
-async def new_bot(url: str, **changes: Any) -> int:
-    database = Database(url)
-    try:
-        return await insert_bot(database, a_document(**({"data": PACED} | changes)))
-    finally:
-        await database.aclose()
 
 
 async def test_a_new_row_starts_and_trades_and_a_disabled_one_stops_until_it_is_enabled(database_url: str) -> None:

@@ -19,6 +19,9 @@ SECRET = "hunter2"
         ("TRADINGBOT_HEARTBEAT_SECONDS", "11"),
         ("TRADINGBOT_LEASE_SECONDS", "inf"),
         ("TRADINGBOT_STALL_SECONDS", "5"),
+        ("TRADINGBOT_QUARANTINE_FAILURES", "0"),
+        ("TRADINGBOT_QUARANTINE_MINUTES", "0"),
+        ("TRADINGBOT_EXIT_WHEN_BLOCKED", "perhaps"),
     ],
 )
 def test_a_value_that_is_not_allowed_is_named_with_what_is(name: str, value: str) -> None:
