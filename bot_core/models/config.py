@@ -54,6 +54,10 @@ _INERT = frozenset(
 )  # fmt: skip
 
 
+#: Sources of bars of the past, or of bars that are made up.
+_NOT_LIVE = ("file", "generated")
+
+
 class _TopLevel(Section):
     """The keys of the document that are no sections."""
 
@@ -193,6 +197,10 @@ def _judge_live(document: Mapping[str, Any], problems: list[Problem]) -> None:
             "environment variables BOT_KEYS_API_KEY and BOT_KEYS_API_SECRET, on Kubernetes for the Secret of that name"
         )
         problems.append(Problem("credentials_secret", None, message))
+    source = _word(document, "data", "data_source").lower()
+    if source in _NOT_LIVE:
+        message = "gives no live data, and orders of live trading must never follow bars of the past; allowed: "
+        problems.append(Problem("data.data_source", source, f"{message}a live source, such as binance"))
 
 
 def _word(document: Mapping[str, Any], section: str, key: str) -> str:

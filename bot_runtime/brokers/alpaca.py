@@ -25,7 +25,7 @@ from bot_runtime.brokers.credentials import find_credentials
 from bot_runtime.domain.bar import Bar
 from bot_runtime.domain.market import MarketRules
 from bot_runtime.domain.money import ZERO
-from bot_runtime.domain.order import OrderIntent, OrderReport
+from bot_runtime.domain.order import OrderIntent, OrderReport, RestingOrder
 from bot_runtime.venues.alpaca_address import trading_url
 from bot_runtime.venues.alpaca_http import AlpacaHttp, Answer, NoAnswerError, UnreachableError
 from bot_runtime.venues.alpaca_symbols import spellings
@@ -120,7 +120,7 @@ class AlpacaBroker:
             return ZERO
         return Decimal(str(_checked(answer, "position", self._keys.source)["qty"]))
 
-    def restore(self, orders: Sequence[OrderIntent]) -> None:
+    def restore(self, orders: Sequence[RestingOrder]) -> None:
         """Alpaca remembers them itself."""
 
     async def on_bar(self, bar: Bar) -> list[OrderReport]:  # noqa: ARG002  # the venue needs no bars of ours

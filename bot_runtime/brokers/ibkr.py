@@ -26,7 +26,7 @@ from bot_runtime.brokers.ibkr_orders import Traces, acknowledged, never_arrived,
 from bot_runtime.domain.bar import Bar
 from bot_runtime.domain.market import MarketRules
 from bot_runtime.domain.money import ZERO, decimal_of
-from bot_runtime.domain.order import OrderIntent, OrderReport
+from bot_runtime.domain.order import OrderIntent, OrderReport, RestingOrder
 from bot_runtime.venues.ibkr_contracts import find_contract, is_pair
 from bot_runtime.venues.ibkr_session import Gateway, GatewayError, IbkrSession, open_session
 
@@ -145,7 +145,7 @@ class IbkrBroker:
         ours = [item for item in held if (item.account, item.contract.conId) == (self._account_id, self._market.conId)]
         return sum((decimal_of(item.position) for item in ours), ZERO)
 
-    def restore(self, orders: Sequence[OrderIntent]) -> None:
+    def restore(self, orders: Sequence[RestingOrder]) -> None:
         """The venue remembers them itself."""
 
     async def on_bar(self, bar: Bar) -> list[OrderReport]:  # noqa: ARG002  # the venue needs no bars of ours

@@ -132,7 +132,14 @@ def _kernel(assigned: Assignment, account: Account, feed: Feed, market: MarketRu
         account=account,
         position_size=build_sizing(config.strategy),
         history=History(feed.interval_seconds, capacity),
-        guard=RiskGuard(config.risk_management, config.trading, config.scheduling, config.broker.cash),
+        guard=RiskGuard(
+            config.risk_management,
+            config.trading,
+            config.scheduling,
+            config.broker.cash,
+            buying_power=config.broker.trading_mode == "live",
+            commission=config.broker.commission,
+        ),
         market=market,
         limit_entries=config.trading.order_type == "limit",
     )
