@@ -18,7 +18,8 @@ NOW = datetime(2024, 1, 1, tzinfo=UTC)
 def a_live_document(**changes: Any) -> dict[str, Any]:
     """Trade BTCUSDT live at binance, by the keys of `bot-keys`."""
     broker = {"type": "binance", "trading_mode": "live", "live_trading_confirmed": True}
-    return a_document(**{"symbol": "BTCUSDT", "broker": broker, "credentials_secret": SECRET_NAME} | changes)
+    usual = {"symbol": "BTCUSDT", "broker": broker, "credentials_secret": SECRET_NAME}
+    return a_document(**usual | {"data": {"data_source": "binance", "interval": "1m"}} | changes)
 
 
 def a_live_config(broker: Mapping[str, Any] | None = None, **changes: Any) -> BotConfig:

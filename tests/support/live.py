@@ -14,6 +14,7 @@ def a_live_config(kind: str, symbol: str, *, secret: str | None = "bot-keys", **
         symbol=symbol,
         broker={"type": kind, "trading_mode": "live", "live_trading_confirmed": True, "cash": 10000.0, **broker},
         credentials_secret=secret,
+        data={"data_source": "binance", "interval": "1m"},
     )
     parsed = parse_config(document)
     assert parsed.valid is not None, parsed.error

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -58,6 +59,7 @@ class MarketData:
         self.sockets_opened = 0
         self.subscriptions: list[str] = []
         self.silent = self.refusing = self.repeat = False
+        self.follow = False
         self.skip_closed = 0
 
     @property
@@ -145,8 +147,14 @@ class MarketData:
         for name in names:
             self._sent.setdefault(name, open_of(self.now, _market_of(name)[1]))
 
+    def move_price(self, symbol: str, interval: str, time: datetime) -> None:
+        """Let the venue trade at the close of a bar."""
+        self._venue.set_price(symbol, Decimal(str(round(self.bar(symbol, interval, time).close, 2))))
+
     async def _send_closed(self, name: str, time: datetime) -> None:
         symbol, interval = _market_of(name)
+        if self.follow:
+            self.move_price(symbol, interval, time)
         if self.skip_closed:
             self.skip_closed -= 1
             return
@@ -183,7 +191,9 @@ def _market_of(name: str) -> tuple[str, str]:
 
 
 def add_market_data(app: web.Application, venue: Venue) -> None:
-    """Add /api/v3/klines, /ws, /stream and POST /admin/market with `hold` (ISO 8601) and `advance` (seconds)."""
+    """Add /api/v3/klines, /ws, /stream and POST /admin/market with `hold` (ISO 8601), `advance` (seconds) and
+    `follow` (such as BTCUSDT@1s: trade at the closes of these bars).
+    """
     data = market_data_of(venue)
 
     async def klines(request: web.Request) -> web.Response:
@@ -195,9 +205,16 @@ def add_market_data(app: web.Application, venue: Venue) -> None:
 
     async def steer(request: web.Request) -> web.Response:
         body = await request.json()
+        if "follow" in body:
+            symbol, interval = str(body["follow"]).split("@")
+            data.follow = True
+            data.move_price(symbol, interval, open_of(data.now, interval))
         if "hold" in body:
             data.hold(datetime.fromisoformat(body["hold"]))
-        await data.advance(float(body.get("advance", 0)))
+        if "advance" in body or "hold" in body:
+            await data.advance(float(body.get("advance", 0)))
+        if body.get("drop"):
+            await data.drop()
         return web.json_response({"now": data.now.isoformat(), "sockets": len(data.sockets)})
 
     app.router.add_get("/api/v3/klines", klines)
