@@ -18,9 +18,9 @@ from bot_runtime.brokers.ccxt_broker import CcxtBroker
 from bot_runtime.domain.order import OrderStatus, OrderType, Side
 from bot_runtime.venues import ccxt_client
 from support.broker_harness import BinanceHarness, binance_harness
-from support.ccxt_bots import a_live_config, an_order
+from support.ccxt_bots import KEY_VARIABLES, a_live_config, an_order
 from support.exchange.faults import Fault, FaultKind, too_many_requests, unknown_status
-from support.exchange.server import API_KEY, API_SECRET, Exchange
+from support.exchange.server import API_KEY, API_SECRET, Exchange, ExchangeProcess
 
 PLENTY = 30.0
 ORDER = "POST /api/v3/order"
@@ -434,3 +434,24 @@ async def test_the_stand_in_can_be_steered_by_http(venue: BinanceHarness) -> Non
             await asyncio.sleep(0.01)
     broker = await connected(venue)
     assert await broker.orders("tb7-", LONG_AGO) == []
+
+
+async def test_the_stand_in_runs_as_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in KEY_VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    with ExchangeProcess() as process:
+        monkeypatch.setenv(ccxt_client.URL_VARIABLE, process.url)
+        await asyncio.to_thread(process.admin, "plan", parts=[0.5, 0.5])
+        broker = CcxtBroker(a_live_config(), symbol="BTCUSDT")
+        await broker.connect()
+        try:
+            await broker.submit(an_order(), unfenced)
+            await asyncio.to_thread(process.admin, "advance")
+            report = await broker.find("tb7-en-1")
+        finally:
+            await broker.aclose()
+        assert report is not None
+        assert report.status is OrderStatus.FILLED
+        state = await asyncio.to_thread(process.state)
+    assert [fill["qty"] for fill in state["fills"]] == ["0.00500000", "0.00500000"]
+    assert state["requests"].count(ORDER) == 1
