@@ -341,6 +341,19 @@ async def test_bots_with_the_same_key_share_one_client_and_the_last_one_closes_i
     assert venue.exchange.requests.count("GET /api/v3/exchangeInfo") == 1
 
 
+async def test_of_all_the_markets_only_those_that_are_traded_are_loaded(venue: BinanceHarness) -> None:
+    broker = await connected(venue)
+    other = CcxtBroker(a_live_config(), symbol="ETHUSDT")
+    await other.connect()
+    try:
+        assert sorted(broker._venue.exchange.markets) == ["BTC/USDT", "ETH/USDT"]
+        assert (await other.submit(an_order(quantity=Decimal("0.5")), unfenced)).status is OrderStatus.FILLED
+        assert (await broker.submit(an_order("tb8-en-1"), unfenced)).status is OrderStatus.FILLED
+        assert venue.exchange.requests.count("GET /api/v3/exchangeInfo") == 2
+    finally:
+        await other.aclose()
+
+
 async def test_after_a_429_nothing_is_sent_until_the_venue_allows_it(venue: BinanceHarness) -> None:
     broker = await connected(venue)
     venue.exchange.faults.plan(too_many_requests("GET /api/v3/account"))

@@ -103,7 +103,8 @@ def _authorize(request: web.Request, params: dict[str, str], keys: dict[str, str
 
 
 def _exchange_info(call: _Call) -> dict[str, Any]:
-    markets = [market.info() for market in call.venue.markets.values()]
+    named = call.params.get("symbol")
+    markets = [market.info() for market in ([call.venue.market(named)] if named else call.venue.markets.values())]
     limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000}
     return {"timezone": "UTC", "serverTime": call.venue.now(), "rateLimits": [limit], "symbols": markets}
 
