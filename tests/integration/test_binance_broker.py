@@ -279,6 +279,20 @@ async def test_the_clock_of_the_venue_is_measured_and_used(venue: BinanceHarness
     assert (await broker.submit(an_order("tb7-en-2"), unfenced)).status is OrderStatus.FILLED
 
 
+async def test_orders_behind_the_newest_page_are_listed_too(
+    venue: BinanceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot_runtime.brokers.ccxt_orders._PAGE", 3)
+    book = venue.exchange.venue
+    for number in range(9):
+        book.clock_offset = (number - 9) * 3600.0 * 10  # the oldest was made four days ago
+        book.submit("BTCUSDT", "BUY", "MARKET", Decimal("0.001"), client_id=f"tb7-en-{number}")
+    book.clock_offset = 0.0
+    broker = await connected(venue)
+    found = await broker.orders("tb7-", datetime.now(UTC) - timedelta(days=3))
+    assert sorted(report.client_order_id for report in found) == [f"tb7-en-{number}" for number in range(2, 9)]
+
+
 async def test_a_stop_that_would_trigger_at_once_is_rejected_with_the_venues_reason(venue: BinanceHarness) -> None:
     broker = await connected(venue)
     stop = an_order("tb7-pr-1", type=OrderType.STOP, side=Side.SELL, stop_price=Decimal(51000))
