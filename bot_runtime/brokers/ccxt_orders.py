@@ -100,7 +100,8 @@ class OrderBook:
             end = min(start + _LONGEST_SPAN_MS, until)
             page = await self._exchange.fetch_orders(self._symbol, start, _PAGE, {"until": end})
             found += page
-            start = page[-1]["timestamp"] + 1 if len(page) == _PAGE else end
+            last = page[-1]["timestamp"] if page else 0
+            start = max(last, start + 1) if len(page) == _PAGE else end
         return found
 
 

@@ -62,7 +62,7 @@ class CcxtVenue:
         self._credentials = find_credentials(self._id, self._secret, testnet=self._testnet)
         self._handle = await open_client(self._id, testnet=self._testnet, credentials=self._credentials)
         try:
-            return await self._read_venue(self._handle.exchange)
+            return await self._read_venue(self._handle)
         except BaseException:
             await self.aclose()
             raise
@@ -103,12 +103,16 @@ class CcxtVenue:
     async def price_of(self, coin: str) -> Decimal | None:
         """What one unit of a coin is worth in quote currency, where there is a market for it."""
         name = f"{coin}/{self.market['quote']}"
+        if self._handle is not None:
+            await self._handle.load_market(f"{coin}{self.market['quote']}")
         last = (await self.exchange.fetch_ticker(name)).get("last") if name in self.exchange.markets else None
         return None if last is None else Decimal(str(last))
 
-    async def _read_venue(self, exchange: Any) -> MarketRules:
+    async def _read_venue(self, handle: ClientHandle) -> MarketRules:
+        exchange = handle.exchange
         try:
-            await exchange.load_markets()
+            if not await handle.load_market(self._symbol):
+                await exchange.load_markets(reload=True)  # to name those that are near
             await self._measure_clock()
             await exchange.fetch_balance()  # asks for nothing but whether the key is good
         except Exception as error:
