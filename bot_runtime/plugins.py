@@ -21,7 +21,7 @@ import structlog
 from bot_core.models.broker import BROKER_TYPES
 from bot_core.models.errors import InvalidBotError
 from bot_core.models.extensions import Group, use_extensions
-from bot_core.models.feed import KNOWN_SOURCES
+from bot_core.models.feed import EXCHANGES, KNOWN_SOURCES
 from bot_core.models.rule_parameters import RULES, Parameter, RuleKind
 from bot_core.models.strategy import BUILT_IN_STRATEGIES
 from bot_runtime.plugin_duties import check_plugin, plugin_name
@@ -35,7 +35,7 @@ _BUILT_IN: Mapping[Group, frozenset[str]] = {
     Group.EXITS: frozenset(RULES[RuleKind.EXIT]),
     Group.STRATEGIES: frozenset(BUILT_IN_STRATEGIES),
     Group.BROKERS: frozenset(BROKER_TYPES),
-    Group.FEEDS: frozenset(KNOWN_SOURCES),
+    Group.FEEDS: frozenset((*KNOWN_SOURCES, *EXCHANGES)),
     Group.NOTIFIERS: frozenset({"email", "telegram"}),
 }
 # Documents may write these in any case; they are looked up in lower case.

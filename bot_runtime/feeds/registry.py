@@ -51,6 +51,9 @@ def _live(source: str, data: Mapping[str, Any], symbol: str, hub: MarketHub | No
     markets = importlib.import_module("bot_runtime.feeds.live_markets")
     feed: Feed
     match source:
+        case "alpaca" | "ibkr":
+            module = importlib.import_module(f"bot_runtime.feeds.{source}")
+            feed = getattr(module, f"{source}_feed")(data, symbol, hub)
         case "websocket":  # the old name of Binance's stream
             feed = markets.exchange_feed("binance", {**data, "transport": "websocket"}, symbol, hub)
         case "yahoo":

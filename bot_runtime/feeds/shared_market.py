@@ -125,8 +125,7 @@ class SharedMarket:
 
     async def aclose(self) -> None:
         self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await asyncio.wait({self._task})
         await self.history.aclose()
         await self.source.aclose()
 
@@ -142,7 +141,7 @@ class SharedMarket:
         finally:
             if listening is not None:
                 listening.cancel()
-                await asyncio.wait({listening})
+                await asyncio.gather(listening, return_exceptions=True)
 
     async def _begin(self) -> None:
         """Read the newest bars, however often it takes."""

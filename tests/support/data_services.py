@@ -18,12 +18,15 @@ _Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class DataServices:
-    """`failing` answers with these status codes, one a request; `results` replaces Yahoo's whole results, by symbol."""
+    """`failing` answers with these status codes, one a request; `results` replaces Yahoo's whole results, by symbol;
+    `lost` are closes of candles that CoinGecko leaves out.
+    """
 
     def __init__(self, market: MarketData) -> None:
         self.market = market
         self.requests: list[str] = []
         self.failing: list[int] = []
+        self.lost: set[datetime] = set()
         self.results: dict[str, dict[str, Any]] = {}
         self._runner: web.AppRunner | None = None
         self.url = ""
@@ -83,7 +86,8 @@ class DataServices:
         rows = []
         while time <= self.market.now:  # the last one is open
             bar = self.market.bar(symbol, interval, time)
-            rows.append([epoch_ms(time + step), *bar[1:5]])
+            if time + step not in self.lost:
+                rows.append([epoch_ms(time + step), *bar[1:5]])
             time += step
         return rows
 
