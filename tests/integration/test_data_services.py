@@ -107,6 +107,11 @@ async def test_the_row_of_today_does_not_replace_the_bar_of_its_week(services, f
     assert bar == Bar(at("2024-03-04"), 7.0, 7.0, 7.0, 7.0, 5.0)
 
 
+async def test_a_young_share_has_the_bars_that_it_has(services, feed):
+    services.market.listed = NOW - timedelta(days=30)
+    assert len(await feed("yahoo", "AAPL", "1d").history(END, 200)) == 29
+
+
 async def test_a_closed_stock_exchange_is_no_stale_feed(services, feed):
     opened = feed("yahoo", "AAPL", "30m")
     await opened.newest()

@@ -7,7 +7,7 @@ from structlog.testing import LogCapture
 
 from bot_core.models.errors import InvalidBotError, TransientError
 from bot_runtime.domain.bar import from_epoch_ms
-from bot_runtime.feeds import ccxt_source, shared_market
+from bot_runtime.feeds import ccxt_source, freshness
 from bot_runtime.feeds.hub import MarketHub
 from bot_runtime.feeds.registry import build_feed
 from bot_runtime.feeds.shared_market import Patience
@@ -187,7 +187,7 @@ async def test_an_unknown_symbol_or_interval_is_an_invalid_bot_and_says_what_is_
 async def test_a_feed_without_bars_is_stale_says_since_when_once_and_heals(polled, monkeypatch):
     logs = LogCapture()
     every_level = structlog.make_filtering_bound_logger(0)
-    monkeypatch.setattr(shared_market, "_log", structlog.wrap_logger(None, [logs], every_level))
+    monkeypatch.setattr(freshness, "_log", structlog.wrap_logger(None, [logs], every_level))
     feed = polled.feed(transport="rest")
     await feed.newest()
     polled.exchange.faults.plan(Fault(FaultKind.ERROR_BEFORE, "GET /api/v3/klines", None, status=503))

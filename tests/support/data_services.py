@@ -1,5 +1,6 @@
 """Stand-ins for Yahoo's chart service and CoinGecko's OHLC service, in their shapes, on the bars of a market."""
 
+import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -64,12 +65,17 @@ class DataServices:
             return {"chart": {"result": [self.results[name]], "error": None}}
         if name not in _SYMBOLS:
             return None
+        if int(request.query["period2"]) < self.market.listed.timestamp():
+            text = (
+                f"Data doesn't exist for startDate = {request.query['period1']}, endDate = {request.query['period2']}"
+            )
+            raise web.HTTPBadRequest(text=json.dumps({"chart": {"result": None, "error": {"description": text}}}))
         interval = YAHOO_INTERVALS.get(request.query["interval"], request.query["interval"])
         first, last = (datetime.fromtimestamp(int(request.query[key]), UTC) for key in ("period1", "period2"))
         bars = []
         time = open_of(first, interval)
         while time <= min(last, self.market.now):
-            if time >= first:
+            if time >= max(first, self.market.listed):
                 bars.append(self.market.bar(_SYMBOLS[name], interval, time))
             time = next_open(time, interval)
         kind = "CRYPTOCURRENCY" if name.endswith("-USD") else "EQUITY"

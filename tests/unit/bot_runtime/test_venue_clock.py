@@ -45,3 +45,12 @@ def test_what_the_venue_sends_moves_its_time_on_but_never_back():
     assert clock.now() == SAID
     clock.heard(SAID + timedelta(seconds=5))
     assert clock.now() == SAID + timedelta(seconds=5)
+
+
+def test_a_clock_of_ours_that_runs_fast_is_put_right_by_what_the_venue_sends():
+    ticks = Ticks()
+    clock = VenueClock(ticks)
+    clock.read(SAID, clock.mark())
+    ticks.now += 3600
+    clock.heard(SAID + timedelta(seconds=3590))
+    assert clock.now() == SAID + timedelta(seconds=3590)
