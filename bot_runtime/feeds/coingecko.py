@@ -8,13 +8,14 @@ Bars of 1h and 1d are made of whole groups of candles; where one is missing, the
 import os
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from itertools import groupby
 from typing import Any
 
 from bot_core.models.errors import InvalidBotError, TransientError
 from bot_runtime.domain.bar import Bar, from_epoch_ms
 from bot_runtime.feeds.intervals import interval_seconds, open_of
-from bot_runtime.feeds.json_client import JsonClient, UnknownThereError
+from bot_runtime.feeds.json_client import JsonClient, RefusedThereError
 from bot_runtime.feeds.market_source import MarketKey
 from bot_runtime.feeds.pacer import Pacer
 
@@ -78,7 +79,9 @@ class CoinGeckoSource:
             rows = await self._client.get(
                 f"/api/v3/coins/{self._coin}/ohlc", {"vs_currency": self._quote, "days": days}
             )
-        except UnknownThereError as error:
+        except RefusedThereError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
             raise InvalidBotError(
                 f"data.coin_id: {self._coin!r} is unknown to CoinGecko; allowed: the id in the address of the coin's "
                 f"page there, such as bitcoin ({error})"

@@ -20,8 +20,12 @@ _LONGEST_REASON = 200
 _HEADERS = {"User-Agent": "Mozilla/5.0 (compatible; tradingbot)", "Accept": "application/json"}
 
 
-class UnknownThereError(Exception):
-    """The service has not got what was asked for; the text is the service's."""
+class RefusedThereError(TransientError):
+    """The service answered with an error; `status` is HTTP's, `text` its own words."""
+
+    def __init__(self, message: str, status: int, text: str) -> None:
+        super().__init__(message)
+        self.status, self.text = status, text
 
 
 class JsonClient:
@@ -35,7 +39,7 @@ class JsonClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def get(self, path: str, params: Mapping[str, str | int]) -> Any:
-        """Return the answer. Raise UnknownThereError for 404 and 422, TransientError for all else that fails."""
+        """Return the answer. Raise TransientError for whatever fails, RefusedThereError for an answer that says no."""
         await self._pacer.turn()
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=_TIMEOUT, headers=_HEADERS, trust_env=True)
@@ -63,12 +67,10 @@ class JsonClient:
     async def _check(self, answer: aiohttp.ClientResponse) -> None:
         if answer.ok:
             return
-        reason = f"{answer.status} {(await answer.text())[:_LONGEST_REASON]}"
-        if answer.status in {HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}:
-            raise UnknownThereError(reason)
+        text = (await answer.text())[:_LONGEST_REASON]
         if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
             self._pacer.hold(_retry_after(answer.headers.get("Retry-After")))
-        raise TransientError(f"{self._name}: {reason}")
+        raise RefusedThereError(f"{self._name}: {answer.status} {text}", answer.status, text)
 
 
 def _retry_after(text: str | None) -> float:

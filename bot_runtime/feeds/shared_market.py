@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
@@ -20,6 +20,7 @@ from bot_core.store.listen import backoff_seconds
 from bot_runtime.domain.bar import Bar
 from bot_runtime.feeds.bar_buffer import BarBuffer
 from bot_runtime.feeds.base import Sleeper
+from bot_runtime.feeds.freshness import Freshness
 from bot_runtime.feeds.intervals import bars_apart, interval_seconds, next_open, shifted
 from bot_runtime.feeds.market_history import AFTER, PAGE, MarketHistory
 from bot_runtime.feeds.market_source import MarketSource
@@ -70,9 +71,7 @@ class SharedMarket:
         self._listener = StreamListener(source, self._arrived.put_nowait, sleep)
         self._changed = asyncio.Event()
         self._misses = 0
-        self._error = ""
-        self._told = False
-        self._answered_at = self._began_at = source.now()
+        self._fresh = Freshness(source, self._patience.stale)
         self._task = asyncio.create_task(self._run())
 
     async def newest(self) -> datetime:
@@ -82,8 +81,8 @@ class SharedMarket:
             self._raise_failure()
             if self._buffer.newest is not None:
                 return self._buffer.newest
-            if self._error:
-                raise TransientError(self._error)
+            if self._fresh.error:
+                raise TransientError(self._fresh.error)
             await changed.wait()
 
     async def begun(self) -> datetime:
@@ -117,11 +116,7 @@ class SharedMarket:
 
     def trouble(self) -> str | None:
         """Return since when no bar came, and why as far as it is known; None where all is well."""
-        since = self._stale_since()
-        if since is None:
-            return None
-        why = f": {self._error}" if self._error else ""
-        return f"{self.source.key} is stale: no closed bar since {since:%Y-%m-%dT%H:%M:%SZ}{why}"
+        return self._fresh.trouble(self._buffer.newest)
 
     async def aclose(self) -> None:
         self._task.cancel()
@@ -148,11 +143,11 @@ class SharedMarket:
         while self._buffer.newest is None:
             try:
                 await self.source.connect()
-                self._began_at = self._answered_at = self.source.now()
+                self._fresh.began()
                 found = await self.history.last(self.source.now(), _FIRST_BARS)
-                self._error = "" if found else f"{self.source.key}: the venue has no closed bar"
+                self._fresh.error = "" if found else f"{self.source.key}: the venue has no closed bar"
             except TransientError as error:
-                found, self._error = [], str(error)
+                found, self._fresh.error = [], str(error)
             self._took(found)
             if not found:
                 self._missed()
@@ -196,7 +191,7 @@ class SharedMarket:
         try:
             await self._catch_up()
         except TransientError as error:
-            self._error = str(error)
+            self._fresh.error = str(error)
         if self._buffer.newest == before:
             self._missed()
         elif drop_stream:
@@ -207,7 +202,7 @@ class SharedMarket:
         while True:
             wanted = bars_apart(newest, self.source.now(), self._interval) + 2
             bars = await self.history.page(newest + AFTER, max(2, min(PAGE, wanted)))
-            self._error, self._answered_at = "", self.source.now()
+            self._fresh.answered()
             self._took(bars)
             latest = await self.begun()
             if latest == newest or shifted(latest, self._interval, 2) > self.source.now():
@@ -222,22 +217,13 @@ class SharedMarket:
                 self.missing += max(0, bars_apart(newest, bar.time, self._interval) - 1)
             self._buffer.append([bar])
         if self._buffer.newest != before:
-            self._misses, self._error = 0, ""
+            self._misses, self._fresh.error = 0, ""
             self._wake()
-        self._tell()
+        self._fresh.tell(self._buffer.newest)
 
     def _missed(self) -> None:
         self._misses += 1
-        self._tell()
-
-    def _tell(self) -> None:
-        """Log once that the market is stale, and once that it is not any more."""
-        trouble = self.trouble()
-        if trouble is not None and not self._told:
-            _log.warning("feed_stale", market=str(self.source.key), trouble=trouble)
-        elif trouble is None and self._told:
-            _log.info("feed_healed", market=str(self.source.key), newest=str(self._buffer.newest))
-        self._told = trouble is not None
+        self._fresh.tell(self._buffer.newest)
 
     def _pause(self) -> float:
         """Seconds until the venue is to be asked for the next bar."""
@@ -248,16 +234,6 @@ class SharedMarket:
             return backoff_seconds(self._misses, first=1.0, most=most)
         grace = self._patience.stream if self._listener.up else self._patience.poll
         return max(0.0, closes) + grace + self._patience.spread * self._chance()
-
-    def _stale_since(self) -> datetime | None:
-        now, newest = self.source.now(), self._buffer.newest
-        if newest is None:
-            since, limit = self._began_at, self._began_at
-        elif self.source.continuous:
-            since, limit = next_open(newest, self._interval), shifted(newest, self._interval, 3)
-        else:
-            since, limit = self._answered_at, shifted(self._answered_at, self._interval, 2)
-        return since if now > limit + timedelta(seconds=self._patience.stale) else None
 
     def _known(self, bar: Bar) -> bool:
         return self._buffer.newest is not None and bar.time <= self._buffer.newest

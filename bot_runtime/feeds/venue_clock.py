@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+_DRIFT_SECONDS = 60.0
+
 Ticks = Callable[[], float]
 
 
@@ -44,9 +46,13 @@ class VenueClock:
         self._said, self._read_at = said, arrived
 
     def heard(self, said: datetime) -> None:
-        """Take the venue's time from something that it sent by itself: it is at least so late there."""
-        if self._said is not None and said > self.now():
-            self._said, self._read_at = said, self._ticks()
+        """Take the venue's time from something that it sent by itself: it is at least so late there.
+
+        Once in a while it is taken in any case, as clocks drift.
+        """
+        age = self.age
+        if age is None or age > _DRIFT_SECONDS or said > self.now():
+            self.read(said, self.mark())
 
     def now(self) -> datetime:
         """Return the venue's time; this machine's before the first reading."""

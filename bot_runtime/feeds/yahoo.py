@@ -7,13 +7,14 @@ Such rows are dropped, and such bars get the date that they have there: at 00:00
 import os
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bot_core.models.errors import InvalidBotError, TransientError
 from bot_runtime.domain.bar import Bar, from_epoch_ms
 from bot_runtime.feeds.intervals import canonical_interval, interval_seconds, is_closed, open_of
-from bot_runtime.feeds.json_client import JsonClient, UnknownThereError, whole_second
+from bot_runtime.feeds.json_client import JsonClient, RefusedThereError, whole_second
 from bot_runtime.feeds.market_source import MarketKey
 from bot_runtime.feeds.pacer import Pacer
 
@@ -27,6 +28,8 @@ _REACH = {"1m": (29, 7), "1h": (729, 729)}
 _REACH_OF_MINUTES = (59, 59)
 _ALL_DAYS = 200 * 365
 _DAY_SECONDS = 86_400
+# The answer for a span before the first bar.
+_NOTHING_THERE = "Data doesn't exist for startDate"
 _DOLLARS = ("USDT", "USDC", "BUSD", "FDUSD")
 _SHORTEST_PAIR = 6
 _CURRENCIES = frozenset({"EUR", "GBP", "AUD", "NZD", "CAD", "CHF", "JPY"})
@@ -97,7 +100,11 @@ class YahooSource:
         params |= {"period1": whole_second(start - early), "period2": whole_second(end)}
         try:
             answer = await self._client.get(f"/v8/finance/chart/{self.key.symbol}", params)
-        except UnknownThereError as error:
+        except RefusedThereError as error:
+            if error.status == HTTPStatus.BAD_REQUEST and _NOTHING_THERE in error.text:
+                return {}
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
             raise InvalidBotError(
                 f"symbol: {self.key.symbol!r} is unknown to Yahoo, or has no bars of {self.key.interval}; allowed: "
                 f"a symbol such as AAPL or BTC-USD, here or in data.symbol ({error})"
@@ -110,11 +117,13 @@ class YahooSource:
 
     def _bars(self, result: Mapping[str, Any]) -> list[Bar]:
         meta = result.get("meta") or {}
+        if not result.get("timestamp"):
+            return []
         try:
             quote = result["indicators"]["quote"][0]
             columns = [quote.get(name) or [] for name in ("open", "high", "low", "close", "volume")]
-            rows = list(zip(result.get("timestamp") or [], *columns, strict=True))
-            if rows and rows[-1][0] == meta.get("regularMarketTime") and self._within_a_day:
+            rows = list(zip(result["timestamp"], *columns, strict=True))
+            if rows[-1][0] == meta.get("regularMarketTime") and self._within_a_day:
                 rows.pop()
             found: dict[datetime, Bar] = {}
             for stamp, *values in rows:

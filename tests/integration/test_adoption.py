@@ -43,7 +43,7 @@ LEGACY = {
 #: What a web form of that time wrote: an `id` and no `bot_id`, a broker that the newest schema refuses.
 WITH_ID = a_document(id="7f3c", broker={"type": "mock", "trading_mode": "paper", "cash": 500}) | {"name": "by id"}
 UNKNOWN_RULE = a_document(strategy=strategy_document(entry="MACDEntryMixin"))
-ON_BINANCE = a_document(broker={"type": "binance", "trading_mode": "paper"}, data={"data_source": "binance"})
+UNKNOWN_COIN = a_document(symbol="PEPEUSDT", data={"data_source": "coingecko"})
 
 
 @pytest.fixture(params=VARIANTS, ids=str)
@@ -133,7 +133,7 @@ async def test_every_row_that_was_meant_to_run_runs_and_the_others_say_why_not(
     disabled = database.bot(LEGACY, "disabled")
     switched_off = database.bot(LEGACY | {"enabled": False}, "running")
     unknown = database.bot(UNKNOWN_RULE, "running")
-    waiting = database.bot(ON_BINANCE, "enabled")
+    coinless = database.bot(UNKNOWN_COIN, "enabled")
     broken = database.bot({}, "enabled")
     async with serving(url) as ours:
 
@@ -142,7 +142,7 @@ async def test_every_row_that_was_meant_to_run_runs_and_the_others_say_why_not(
             closed = {row["bot_id"] for row in await rows_of(ours, trades, status="closed")}
             return (
                 set(running.values()) <= closed
-                and {status[bot] for bot in (unknown, waiting, broken)} == {"error"}
+                and {status[bot] for bot in (unknown, coinless, broken)} == {"error"}
                 and status[stopped] == "stopped"
             )
 
@@ -153,8 +153,7 @@ async def test_every_row_that_was_meant_to_run_runs_and_the_others_say_why_not(
         assert {row["bot_id"] for row in await rows_of(ours, trades)} == set(running.values())
         assert by_id[stopped]["extra_metadata"]["stopped_by"] == "request"
         assert "'MACDEntryMixin' is not a known entry rule" in by_id[unknown]["extra_metadata"]["last_error"]
-        text = "cannot run in this version: data.data_source: 'binance' has no feed in this version"
-        assert by_id[waiting]["extra_metadata"]["last_error"].startswith(text)
+        assert "data.coin_id: is missing" in by_id[coinless]["extra_metadata"]["last_error"]
         assert "is an empty document" in by_id[broken]["extra_metadata"]["last_error"]
         assert by_id[running["restarting"]]["current_balance"] != by_id[running["enabled"]]["current_balance"]
         assert None not in {row[name] for row in await rows_of(ours, trades) for name in ("created_at", "position_id")}

@@ -6,8 +6,10 @@ import structlog
 from structlog.testing import LogCapture
 
 from bot_core.models.errors import InvalidBotError, TransientError
-from bot_runtime.feeds import ccxt_source, shared_market
+from bot_runtime.domain.bar import from_epoch_ms
+from bot_runtime.feeds import ccxt_source, freshness
 from bot_runtime.feeds.hub import MarketHub
+from bot_runtime.feeds.registry import build_feed
 from bot_runtime.feeds.shared_market import Patience
 from support.exchange.faults import Fault, FaultKind
 from support.live_feeds import NOW, SYMBOL, eventually, hurried, live_world, take
@@ -185,7 +187,7 @@ async def test_an_unknown_symbol_or_interval_is_an_invalid_bot_and_says_what_is_
 async def test_a_feed_without_bars_is_stale_says_since_when_once_and_heals(polled, monkeypatch):
     logs = LogCapture()
     every_level = structlog.make_filtering_bound_logger(0)
-    monkeypatch.setattr(shared_market, "_log", structlog.wrap_logger(None, [logs], every_level))
+    monkeypatch.setattr(freshness, "_log", structlog.wrap_logger(None, [logs], every_level))
     feed = polled.feed(transport="rest")
     await feed.newest()
     polled.exchange.faults.plan(Fault(FaultKind.ERROR_BEFORE, "GET /api/v3/klines", None, status=503))
@@ -327,3 +329,45 @@ async def test_polls_wait_for_the_close_and_a_little_by_chance(monkeypatch):
         await eventually(lambda: any(seconds > 40 for seconds in waits), "the wait for the next close")
     wait = next(seconds for seconds in waits if seconds > 40)
     assert 50 + 1.0 - 1 <= wait <= 50 + 3.0
+
+
+async def test_the_old_name_websocket_means_the_stream_of_binance(world):
+    feed = world.feed(data_source="websocket")
+    assert feed.key == world.feed().key
+    assert await feed.newest() == NEWEST
+    await subscribed(world)
+
+
+async def test_the_testnet_is_a_market_of_its_own(world):
+    real, test = world.feed(), world.feed(testnet=True)
+    assert await real.newest() == await test.newest()
+    await subscribed(world, 2)
+    assert [market.source.key.venue for market in world.hub.markets] == ["binance", "binance-testnet"]
+    assert test._market.source._handle.exchange.urls["api"]["public"].startswith("https://testnet.binance.vision")
+
+
+async def test_a_symbol_of_the_data_section_is_read_in_place_of_the_bots(world):
+    feed = build_feed({"data_source": "binance", "interval": "1m", "symbol": "ETH/USDT"}, "LTCUSDT", hub=world.hub)
+    world.feeds.append(feed)
+    assert (await feed.history(NOW, 1))[0] == world.market.bar("ETHUSDT", "1m", NEWEST)
+
+
+async def test_an_exchange_that_answers_for_a_span_alone_is_asked_span_after_span(world, monkeypatch):
+    monkeypatch.setattr(ccxt_source, "BINANCE_FAMILY", frozenset())
+    klines = world.market.klines
+    asked = []
+
+    def of_a_span(symbol, interval, params):
+        start = from_epoch_ms(int(params["startTime"]))
+        asked.append(start)
+        last = start + int(params["limit"]) * MINUTE
+        return [row for row in klines(symbol, interval, params) if from_epoch_ms(row[0]) < last]
+
+    monkeypatch.setattr(world.market, "klines", of_a_span)
+    world.market.listed = NEWEST - 5 * MINUTE
+    feed = world.feed()
+    await feed.newest()
+    asked.clear()
+    found = await take(feed.bars(NEWEST - 2500 * MINUTE), 6)
+    assert found == minutes(world, NEWEST - 5 * MINUTE, 6)
+    assert len(asked) == 3

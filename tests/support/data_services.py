@@ -1,5 +1,6 @@
 """Stand-ins for Yahoo's chart service and CoinGecko's OHLC service, in their shapes, on the bars of a market."""
 
+import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -18,12 +19,15 @@ _Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class DataServices:
-    """`failing` answers with these status codes, one a request; `results` replaces Yahoo's whole results, by symbol."""
+    """`failing` answers with these status codes, one a request; `results` replaces Yahoo's whole results, by symbol;
+    `lost` are closes of candles that CoinGecko leaves out.
+    """
 
     def __init__(self, market: MarketData) -> None:
         self.market = market
         self.requests: list[str] = []
         self.failing: list[int] = []
+        self.lost: set[datetime] = set()
         self.results: dict[str, dict[str, Any]] = {}
         self._runner: web.AppRunner | None = None
         self.url = ""
@@ -61,12 +65,17 @@ class DataServices:
             return {"chart": {"result": [self.results[name]], "error": None}}
         if name not in _SYMBOLS:
             return None
+        if int(request.query["period2"]) < self.market.listed.timestamp():
+            text = (
+                f"Data doesn't exist for startDate = {request.query['period1']}, endDate = {request.query['period2']}"
+            )
+            raise web.HTTPBadRequest(text=json.dumps({"chart": {"result": None, "error": {"description": text}}}))
         interval = YAHOO_INTERVALS.get(request.query["interval"], request.query["interval"])
         first, last = (datetime.fromtimestamp(int(request.query[key]), UTC) for key in ("period1", "period2"))
         bars = []
         time = open_of(first, interval)
         while time <= min(last, self.market.now):
-            if time >= first:
+            if time >= max(first, self.market.listed):
                 bars.append(self.market.bar(_SYMBOLS[name], interval, time))
             time = next_open(time, interval)
         kind = "CRYPTOCURRENCY" if name.endswith("-USD") else "EQUITY"
@@ -83,7 +92,8 @@ class DataServices:
         rows = []
         while time <= self.market.now:  # the last one is open
             bar = self.market.bar(symbol, interval, time)
-            rows.append([epoch_ms(time + step), *bar[1:5]])
+            if time + step not in self.lost:
+                rows.append([epoch_ms(time + step), *bar[1:5]])
             time += step
         return rows
 

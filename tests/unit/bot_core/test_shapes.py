@@ -224,16 +224,12 @@ def test_what_the_paper_venue_simulates_is_read_and_checked() -> None:
     assert problems(changed("broker", "simulation", to=3))[0].startswith("broker.simulation: 3 is not a JSON object")
 
 
-@pytest.mark.parametrize("source", ["binance", "yahoo", "ibkr", "coingecko", "alpaca", "websocket"])
-def test_a_source_without_a_feed_is_valid_and_cannot_run_in_this_version(source: str) -> None:
+@pytest.mark.parametrize("source", ["binance", "yahoo", "ibkr", "coingecko", "alpaca", "websocket", "kraken", "OKX"])
+def test_every_source_of_bars_can_be_named(source: str) -> None:
     parsed = parse_config(changed("data", "data_source", to=source))
-    assert parsed.problems == ()
-    assert parsed.valid is not None
-    assert parsed.config is None
-    assert parsed.error == (
-        f"cannot run in this version: data.data_source: '{source}' has no feed in this version; "
-        "available: file, generated"
-    )
+    assert parsed.error == ""
+    assert parsed.config is not None
+    assert parsed.config.data.data_source == source.lower()
 
 
 @pytest.mark.parametrize(

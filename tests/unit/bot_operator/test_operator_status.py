@@ -107,9 +107,5 @@ def test_the_observed_generation_is_that_of_the_tradingbot_that_was_seen() -> No
     assert _status(a_row(), a_bot())["observedGeneration"] == 1
 
 
-def test_a_valid_document_that_this_version_cannot_run_is_told_apart_from_an_invalid_one() -> None:
-    row = a_row().with_config(a_row().row.config | {"data": {"data_source": "binance"}})
-    valid = condition(_status(row, a_bot()), "ConfigValid")
-    assert (valid["status"], valid["reason"]) == ("False", "Unavailable")
-    assert valid["message"].startswith("cannot run in this version: data.data_source: 'binance'")
+def test_an_invalid_document_says_so_in_its_condition() -> None:
     assert condition(_status(_INVALID, a_bot()), "ConfigValid")["reason"] == "Invalid"

@@ -223,7 +223,11 @@ def test_what_is_no_interval_is_refused(text):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"data_source": "yahoo"}, "'yahoo' has no feed"),
+        ({"data_source": "tarot"}, "'tarot' has no feed; available: file, generated, .* and the exchanges of ccxt"),
+        ({"data_source": "kraken", "transport": "websocket"}, "'websocket' is not there for kraken: .* allowed: rest"),
+        ({"data_source": "binance", "transport": "post"}, "'post' is no transport; allowed: rest, websocket"),
+        ({"data_source": "binance", "interval": "5"}, "is no interval"),
+        ({"data_source": "coingecko", "symbol": "PEPEUSDT"}, r"data\.coin_id: is missing, and 'PEPEUSDT' is no pair"),
         ({"data_source": "file"}, "names no file"),
         ({"data_source": "file", "file_path": "x", "simulate_realtime": "yes"}, "neither true nor false"),
         ({"data_source": "generated", "speed": -1}, "out of range"),
