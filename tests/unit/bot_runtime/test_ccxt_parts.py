@@ -192,6 +192,7 @@ def test_every_status_of_ccxt_has_a_meaning(said: str | None, filled: float, sta
         ("BadResponse", 'binance {"code":-1006,"msg":"unknown"}', True, Meaning.UNKNOWN),
         ("OperationFailed", 'binance {"code":-1008,"msg":"overloaded"}', True, Meaning.NOT_SENT),
         ("OnMaintenance", "kraken", False, Meaning.NOT_SENT),
+        ("OnMaintenance", "gemini POST https://x 503 Service Unavailable", False, Meaning.UNKNOWN),
         ("DDoSProtection", "kraken", False, Meaning.NOT_SENT),
         ("InvalidNonce", 'binance {"code":-1021,"msg":"outside"}', True, Meaning.LATE),
         ("InsufficientFunds", 'binance {"code":-2010,"msg":"insufficient"}', True, Meaning.REJECTED),
