@@ -1,6 +1,6 @@
 """`bot_halts`: the kill switch. A halt is latched: it stands until somebody clears it, whatever restarts meanwhile.
 
-Bots learn of it by their heartbeat. On PostgreSQL a notification in the same transaction makes that soon.
+Bots learn of it by their heartbeat. On PostgreSQL a notification in the same transaction wakes whoever listens.
 """
 
 from collections.abc import Mapping
