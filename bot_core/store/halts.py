@@ -1,6 +1,6 @@
 """`bot_halts`: the kill switch. A halt is latched: it stands until somebody clears it, whatever restarts meanwhile.
 
-Bots learn of it by their heartbeat. On PostgreSQL a notification in the same transaction makes that soon.
+Bots learn of it by their heartbeat. On PostgreSQL a notification in the same transaction wakes whoever listens.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ from bot_core.schema import bots, events, halts
 from bot_core.store.database import Database
 from bot_core.store.listen import CHANNEL
 
+_LONGEST_REASON = 500  # it is shown in messages, Events and conditions, which are bounded
 _STANDS = halts.c.cleared_at.is_(None)
 
 
@@ -28,7 +29,7 @@ class HaltStore:
             "scope": scope,
             "target_id": target_id,
             "flatten": flatten,
-            "reason": reason,
+            "reason": reason[:_LONGEST_REASON],
             "created_by": by[:100],
             "created_at": datetime.now(UTC),
         }

@@ -1,4 +1,4 @@
-"""What a bot's tables say beyond its row: the open position, and which document it runs. It only reads."""
+"""What a bot's tables say beyond its row: the open position, which document it runs, who is halted. It only reads."""
 
 from collections.abc import Iterable
 
@@ -6,8 +6,10 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot_core.models.figures import Figures, OpenPosition
+from bot_core.models.halt import Halt
 from bot_core.schema import bots, positions, state
 from bot_core.store.database import Database
+from bot_core.store.halts import active_halts
 
 
 class ProjectionStore:
@@ -22,6 +24,11 @@ class ProjectionStore:
             hashes = await _config_hashes(connection, wanted)
         known = open_positions.keys() | hashes.keys()
         return {bot_id: Figures(open_positions.get(bot_id), hashes.get(bot_id)) for bot_id in known}
+
+    async def halts(self) -> list[Halt]:
+        """The halts that stand, whomever they are for."""
+        async with self.database.read() as connection:
+            return await active_halts(connection)
 
     async def any_bot(self) -> bool:
         """Whether the table of bots holds any row at all."""

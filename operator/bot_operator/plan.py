@@ -19,7 +19,7 @@ from bot_operator.manifests import (
 from bot_operator.naming import Workload, object_name
 from bot_operator.observed import Observed, ObservedTradingBot
 from bot_operator.record import BotRecord, Circumstances
-from bot_operator.status import FIGURES, Phase, build_status_fields, condition, name_taken
+from bot_operator.status import FIGURES, HALTED, Phase, build_status_fields, condition, name_taken
 
 #: Phases that a bot without any workload never has: one of them says that there was a pod.
 _HAD_WORKLOAD = frozenset({Phase.PENDING, Phase.STARTING, Phase.RUNNING, Phase.STOPPING})
@@ -182,6 +182,11 @@ def _events_of(bot: ObservedTradingBot, status: Document) -> list[Action]:
         events.append(EmitEvent("ConfigInvalid", valid["message"], bot.uid, warning=True))
     if valid["status"] == "True" and before.get("status") == "False":
         events.append(EmitEvent("ConfigValid", "the document is valid again", bot.uid))
+    halted, was = (condition(item, "Trading").get("reason") == HALTED for item in (status, bot.status))
+    if halted and not was:
+        events.append(EmitEvent(HALTED, condition(status, "Trading")["message"], bot.uid, warning=True))
+    if was and not halted:
+        events.append(EmitEvent("Resumed", "no halt stands any more", bot.uid))
     phase, message = status["phase"], status["message"]
     failed = phase == Phase.ERROR
     if phase != bot.phase or (failed and message != bot.status.get("message")):

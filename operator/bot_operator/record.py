@@ -7,6 +7,7 @@ from functools import cached_property
 from bot_core.models.bot import BotRow, DesiredState, desired_state
 from bot_core.models.config import ParsedConfig, parse_config
 from bot_core.models.figures import Figures
+from bot_core.models.halt import Halt
 from bot_operator.settings import OperatorSettings
 
 NO_FIGURES = Figures()
@@ -16,6 +17,7 @@ NO_FIGURES = Figures()
 class BotRecord:
     row: BotRow
     figures: Figures = NO_FIGURES
+    halt: Halt | None = None
 
     @cached_property
     def parsed(self) -> ParsedConfig:

@@ -15,6 +15,9 @@ from bot_operator.record import BotRecord
 #: Fields that change all the time by themselves: written at most once in `statusSeconds`.
 FIGURES = frozenset({"balance", "totalPnl", "openPosition", "lastHeartbeat"})
 
+#: The reason of the condition `Trading` while a halt stands.
+HALTED = "Halted"
+
 
 class Phase(StrEnum):
     PENDING = "Pending"
@@ -58,16 +61,21 @@ def _judge_pod(record: BotRecord, observed: Observed, pod: ObservedPod) -> Verdi
     if pod.ready and record.row.status == BotStatus.ERROR and record.parsed.config is not None:
         return Verdict(Phase.ERROR, record.last_error)
     if pod.ready and record.parsed.config is None:
-        return Verdict(Phase.RUNNING, f"runs on its last good document; {record.config_error}")
+        return _runs(record, f"runs on its last good document; {record.config_error}")
     if pod.ready:
-        return Verdict(Phase.RUNNING)
+        return _runs(record)
     if not pod.started:
         return Verdict(Phase.PENDING, pod.trouble)
     old = observed.bot.status if observed.bot else {}
     if old.get("phase") == Phase.RUNNING and old.get("pod") == pod.name and old.get("restarts") == pod.restarts:
         # A pod that lost its broker or database for a while has not started anew.
-        return Verdict(Phase.RUNNING, "runs but is not ready")
+        return _runs(record, "runs but is not ready")
     return Verdict(Phase.STARTING)
+
+
+def _runs(record: BotRecord, *more: str) -> Verdict:
+    """Running, and what keeps it from being all well, a halt first."""
+    return Verdict(Phase.RUNNING, "; ".join([*([str(record.halt)] if record.halt else []), *more]))
 
 
 def build_status_fields(record: BotRecord, observed: Observed, now: datetime) -> dict[str, Any]:
@@ -80,6 +88,7 @@ def build_status_fields(record: BotRecord, observed: Observed, now: datetime) ->
         "observedGeneration": observed.bot.generation if observed.bot else 0,
         "conditions": _conditions(record, verdict, pod, old, now),
         "message": verdict.message,
+        "halted": record.halt is not None,
         "restarts": pod.restarts if pod else 0,
         "pod": pod.name if pod else None,
         "configHash": record.figures.config_hash,
@@ -104,7 +113,8 @@ def _conditions(
     record: BotRecord, verdict: Verdict, pod: ObservedPod | None, old: Mapping[str, Any], now: datetime
 ) -> list[dict[str, Any]]:
     ready = pod is not None and pod.ready
-    trading = ready and verdict.phase is Phase.RUNNING and record.row.status == BotStatus.RUNNING
+    runs = ready and verdict.phase is Phase.RUNNING and record.row.status == BotStatus.RUNNING
+    trading, why, what = _trading(record, runs=runs)
     valid = record.parsed.config is not None
     why_not = "Unavailable" if record.parsed.valid is not None else "Invalid"
     not_ready = verdict.message if verdict.phase is not Phase.RUNNING or not ready else ""
@@ -113,11 +123,15 @@ def _conditions(
         _condition(
             old, now, "ConfigValid", on=valid, reason="Valid" if valid else why_not, message=record.config_error
         ),
-        _condition(
-            old, now, "Trading", on=trading, reason="Trading" if trading else "NotTrading",
-            message="" if trading else f"the row says {record.row.status}",
-        ),
-    ]  # fmt: skip
+        _condition(old, now, "Trading", on=trading, reason=why, message=what),
+    ]
+
+
+def _trading(record: BotRecord, *, runs: bool) -> tuple[bool, str, str]:
+    """Whether the bot trades, the reason in one word, and in words where it does not."""
+    if record.halt is not None:
+        return False, HALTED, str(record.halt)
+    return (True, "Trading", "") if runs else (False, "NotTrading", f"the row says {record.row.status}")
 
 
 def _condition(

@@ -101,4 +101,4 @@ def _needs_a_look(record: BotRecord | None, observed: Observed, around: Circumst
 
 def _figures(record: BotRecord) -> tuple[object, ...]:
     row = record.row
-    return (row.current_balance, row.total_pnl, row.last_heartbeat, record.figures)
+    return (row.current_balance, row.total_pnl, row.last_heartbeat, record.figures, record.halt)

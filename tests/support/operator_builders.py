@@ -9,6 +9,7 @@ from typing import Any
 
 from bot_core.models.bot import BotRow
 from bot_core.models.figures import Figures, OpenPosition
+from bot_core.models.halt import Halt, HaltScope
 from bot_operator.manifests import build_deployment, build_tradingbot
 from bot_operator.naming import Workload, bot_labels
 from bot_operator.observed import Observed, ObservedDeployment, ObservedPod, ObservedTradingBot
@@ -58,6 +59,7 @@ def around(**changes: Any) -> Circumstances:
 class RowBuilder:
     row: BotRow
     figures: Figures = NO_FIGURES
+    halt: Halt | None = None
 
     def _with(self, **values: Any) -> RowBuilder:
         return replace(self, row=self.row.model_copy(update=values))
@@ -91,8 +93,12 @@ class RowBuilder:
     def running_document(self, config_hash: str) -> RowBuilder:
         return replace(self, figures=replace(self.figures, config_hash=config_hash))
 
+    def halted(self, *, flatten: bool = False, reason: str = "") -> RowBuilder:
+        halt = Halt(1, HaltScope.USER, flatten, reason, "anna", NOW, target_id=self.row.user_id)
+        return replace(self, halt=halt)
+
     def record(self) -> BotRecord:
-        return BotRecord(self.row, self.figures)
+        return BotRecord(self.row, self.figures, self.halt)
 
 
 def a_row(bot_id: int = 7) -> RowBuilder:

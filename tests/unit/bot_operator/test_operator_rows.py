@@ -4,9 +4,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert
 
 from bot_core.models.figures import Figures, OpenPosition
+from bot_core.models.halt import HaltScope
 from bot_core.schema import positions, state
+from bot_core.store.halts import HaltStore
 from bot_core.store.projection import ProjectionStore
 from bot_operator.rows import RowReader
+from bot_operator.status import condition
 from support.operator_builders import NOW
 
 if TYPE_CHECKING:
@@ -34,6 +37,49 @@ async def test_a_record_holds_the_newest_open_position_and_the_hash_of_what_runs
     record = await rows.get(bot_id)
     assert record is not None
     assert record.figures == held
+
+
+async def test_a_record_holds_the_halt_that_counts_for_its_bot(world: "World") -> None:
+    first, second = await world.insert(), await world.insert()
+    store = HaltStore(world.database)
+    halt = await store.halt(HaltScope.BOT, second, flatten=True, reason="", by="anna")
+    rows = RowReader(world.store, ProjectionStore(world.database))
+    assert {bot_id: record.halt for bot_id, record in (await rows.all()).items()} == {first: None, second: halt}
+    everybody = await store.halt(HaltScope.ALL, None, flatten=False, reason="", by="anna")
+    assert {bot_id: record.halt for bot_id, record in (await rows.all()).items()} == {first: everybody, second: halt}
+    record = await rows.get(second)
+    assert record is not None
+    assert record.halt == halt
+
+
+async def test_a_sweep_notices_a_halt_and_its_end_and_tells_of_both(world: "World") -> None:
+    bot_id = await world.a_running_bot()
+    assert await world.settle() == []
+    store = HaltStore(world.database)
+    halt = await store.halt(HaltScope.USER, (await world.row(bot_id)).user_id, flatten=False, reason="news", by="anna")
+    assert await world.settle() == [bot_id]
+    status = world.cluster.status(bot_id)
+    assert (status["halted"], status["message"]) == (True, str(halt))
+    assert condition(status, "Trading")["reason"] == "Halted"
+    assert await world.settle() == []
+    await store.resume(HaltScope.USER, (await world.row(bot_id)).user_id, by="anna")
+    assert await world.settle() == [bot_id]
+    assert world.cluster.status(bot_id)["halted"] is False
+    assert world.cluster.reasons()[-2:] == ["Halted", "Resumed"]
+    told = {event["reason"]: (event["type"], event["message"]) for event in world.cluster.events}
+    assert told["Halted"] == ("Warning", str(halt))
+    assert told["Resumed"][0] == "Normal"
+
+
+async def test_a_halt_is_news_for_the_look_at_figures(world: "World") -> None:
+    bot_id = await world.a_running_bot()
+    await world.sweep.figures()
+    world.queued.clear()
+    await world.sweep.figures()
+    assert world.queued == []
+    await HaltStore(world.database).halt(HaltScope.ALL, None, flatten=False, reason="", by="anna")
+    await world.sweep.figures()
+    assert world.queued == [bot_id]
 
 
 async def test_no_row_is_none_and_an_empty_table_is_told_from_a_missing_row(world: "World") -> None:

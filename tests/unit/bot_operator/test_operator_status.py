@@ -103,6 +103,26 @@ def test_conditions_say_ready_valid_and_trading(
     assert {item["type"]: item["status"] for item in conditions} == expected
 
 
+@pytest.mark.parametrize("status", ["running", "starting"])
+def test_a_halted_bot_says_so_in_status_message_and_condition(status: str) -> None:
+    row = a_row().says(status).halted(reason="news")
+    found = _status(row, a_bot().running())
+    text = "halted (this user's bots) by anna since 2026-03-01 12:00:00 UTC: news"
+    trading = condition(found, "Trading")
+    assert (found["halted"], found["phase"], found["message"]) == (True, "Running", text)
+    assert (trading["status"], trading["reason"], trading["message"]) == ("False", "Halted", text)
+    assert condition(found, "Ready")["status"] == "True"
+    assert _status(a_row().says(status), a_bot().running())["halted"] is False
+
+
+def test_a_halt_hides_neither_an_error_nor_an_invalid_document() -> None:
+    failed = judge(a_row().says("error", last_error="the broker refused").halted().record(), a_bot().running().observed)
+    assert (failed.phase, failed.message) == ("Error", "the broker refused")
+    kept = judge(_INVALID.halted().record(), a_bot().running().observed)
+    assert kept.message.startswith("halted (this user's bots)")
+    assert kept.message.endswith(f"; runs on its last good document; {_INVALID.record().config_error}")
+
+
 def test_the_observed_generation_is_that_of_the_tradingbot_that_was_seen() -> None:
     assert _status(a_row(), a_bot())["observedGeneration"] == 1
 
