@@ -42,7 +42,7 @@ class ConfigChoice:
         """Choose what to build from now; what has to wait until the bot is flat stays `awaited`."""
         wanted = self.wanted
         good = await self._last_good()
-        if good is not None and document_hash(good.document) != document_hash(wanted.document):
+        if good is not None and good.config != wanted.config:
             plan = plan_start(good.config, wanted.config)
             if plan.when is When.FLAT and not await is_flat(self._around.database, wanted.row.id):
                 await self.tell_held(wanted, plan.reason)

@@ -85,6 +85,18 @@ def test_a_loop_that_stands_still_while_this_process_runs_is_found() -> None:
     assert 64 <= clock.now <= 70
 
 
+def test_a_pause_between_two_looks_begins_the_count_anew() -> None:
+    clock = Clock()
+    progress = Progress(clock)
+    watch = StallWatch(progress, 60, clock)
+    progress.mark("bot-1")
+    found = []
+    for seconds in (61, 2, 1000, 2, 2):
+        clock.now += seconds
+        found.append([*watch.look()])
+    assert found == [[], [], [], [], ["bot-1"]]
+
+
 def test_after_a_pause_of_the_whole_process_nobody_is_at_fault() -> None:
     clock = Clock()
     progress = Progress(clock)
