@@ -21,12 +21,13 @@ from bot_runtime.brokers.base import (
     UnknownOutcomeError,
     VenueUnavailableError,
 )
+from bot_runtime.brokers.credentials import find_credentials
 from bot_runtime.domain.bar import Bar
 from bot_runtime.domain.market import MarketRules
 from bot_runtime.domain.money import ZERO
 from bot_runtime.domain.order import OrderIntent, OrderReport
+from bot_runtime.venues.alpaca_address import trading_url
 from bot_runtime.venues.alpaca_http import AlpacaHttp, Answer, NoAnswerError, UnreachableError
-from bot_runtime.venues.alpaca_keys import credentials, trading_url
 from bot_runtime.venues.alpaca_symbols import spellings
 
 _BAD_KEY = 40110000
@@ -45,7 +46,7 @@ class AlpacaBroker:
     def __init__(self, config: BotConfig) -> None:
         self._config = config
         self._paper = bool(config.broker.testnet)
-        self._keys = credentials(config.credentials_secret)
+        self._keys = find_credentials("alpaca", config.credentials_secret, testnet=self._paper)
         self._http = AlpacaHttp(trading_url(paper=self._paper), self._keys)
         self._asset: Asset | None = None
         self._skew: float | None = None

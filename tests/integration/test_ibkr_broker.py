@@ -197,7 +197,7 @@ async def test_a_refused_order_is_rejected_with_the_venues_reason(broker: IbkrBr
     gateway.faults.append("reject")
     report = await broker.submit(an_intent(), time_left)
     assert report.status is OrderStatus.REJECTED
-    assert "insufficient margin" in report.reason
+    assert "insufficient funds" in report.reason
     assert (await found(broker)).status is OrderStatus.REJECTED
 
 

@@ -39,6 +39,9 @@ class AlpacaStandIn:
         self.buying_power = Decimal(1_000_000)
         self.price = Decimal(100)
         self.market_orders_fill = True
+        self.parts: list[Decimal] = []
+        self.coin_fee = Decimal("0.0025")
+        self._in_parts = ""
         self.clock_ahead = timedelta(0)
         self.faults: deque[str] = deque()
         self.reading_fault: str = ""
@@ -81,22 +84,29 @@ class AlpacaStandIn:
         order |= {"filled_qty": f"{done + quantity:f}", "filled_avg_price": f"{value / (done + quantity):f}"}
         full = done + quantity == Decimal(order["qty"])
         self._change(order, "filled" if full else "partially_filled", "filled_at")
-        signed = quantity if order["side"] == "buy" else -quantity
+        kept = quantity * self.coin_fee if order["symbol"] == COIN["symbol"] else 0
+        signed = quantity - kept if order["side"] == "buy" else -quantity
         self.positions[order["symbol"]] = self.positions.get(order["symbol"], Decimal(0)) + signed
 
     def move_to(self, price: Decimal | str) -> None:
         """Let the market trade at a price: marketable limits and triggered stops fill there."""
         self.price = Decimal(price)
         for order in list(self.orders.values()):
-            if order["status"] not in _FINAL and self._fills_now(order):
+            waits = bool(self.parts) and order["client_order_id"] == self._in_parts
+            if order["status"] not in _FINAL and self._fills_now(order) and not waits:
                 self.fill(order["client_order_id"], Decimal(order["qty"]) - Decimal(order["filled_qty"]), self.price)
+
+    def advance(self) -> None:
+        """Fill the next part of the order that fills in parts."""
+        order = self.named(self._in_parts)
+        self.fill(self._in_parts, Decimal(order["qty"]) * self.parts.pop(0), self.price)
 
     def finish(self, client_order_id: str, status: str) -> None:
         """Let an order expire, be rejected by the exchange, be replaced by hand …"""
         self._change(self.named(client_order_id), status, {"expired": "expired_at"}.get(status, "failed_at"))
 
-    def place_foreign_order(self, client_order_id: str = "somebody-else") -> None:
-        self._accept({"client_order_id": client_order_id, "symbol": "AAPL", "qty": "1", "side": "buy",
+    def place_foreign_order(self, client_order_id: str = "somebody-else", symbol: str = "AAPL") -> None:
+        self._accept({"client_order_id": client_order_id, "symbol": symbol, "qty": "1", "side": "buy",
                       "type": "limit", "limit_price": "1", "time_in_force": "day"})  # fmt: skip
 
     def _port(self) -> int:
@@ -212,7 +222,10 @@ class AlpacaStandIn:
         order |= {"id": str(uuid.uuid4()), "status": "new", "filled_qty": "0", "filled_avg_price": None}
         order |= {"created_at": now, "submitted_at": now, "updated_at": now}
         self.orders[order["id"]] = order
-        if self._fills_now(order):
+        if self._fills_now(order) and self.parts:
+            self._in_parts = order["client_order_id"]
+            self.advance()
+        elif self._fills_now(order):
             self.fill(order["client_order_id"], order["qty"], self.price)
         return order
 

@@ -12,9 +12,11 @@ from bot_runtime.brokers.base import Broker
 from bot_runtime.brokers.ccxt_broker import CcxtBroker
 from bot_runtime.domain.order import OrderReport
 from bot_runtime.venues.ccxt_client import URL_VARIABLE
+from support.alpaca_harness import alpaca_harness
 from support.ccxt_bots import KEY_VARIABLES, a_live_config
 from support.exchange.server import Exchange
 from support.exchange.venue import FillPlan
+from support.ibkr_harness import ibkr_harness
 
 
 class Harness(Protocol):
@@ -104,7 +106,11 @@ async def binance_harness(environment: pytest.MonkeyPatch) -> AsyncIterator[Bina
             await harness.aclose()
 
 
-HARNESSES: dict[str, Callable[[pytest.MonkeyPatch], "_Opened"]] = {"binance": binance_harness}
+HARNESSES: dict[str, Callable[[pytest.MonkeyPatch], "_Opened"]] = {
+    "alpaca": alpaca_harness,
+    "binance": binance_harness,
+    "ibkr": ibkr_harness,
+}
 
 
 class _Opened(Protocol):

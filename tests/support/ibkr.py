@@ -51,6 +51,8 @@ class GatewayStandIn:
         self.price = 100.0
         self.market_orders_fill = True
         self.market_open = True
+        self.parts: list[float] = []
+        self._in_parts: Placed | None = None
         self.commission: float | None = 1.0
         self.commission_currency = "USD"
         self.clock_ahead = timedelta(0)
@@ -78,10 +80,18 @@ class GatewayStandIn:
     def fill(self, reference: str, quantity: float, price: float) -> None:
         self._execute(self.named(reference), quantity, price)
 
+    def advance(self) -> None:
+        """Fill the next part of the order that fills in parts."""
+        placed = self._in_parts
+        assert placed is not None
+        part = round(placed.order.totalQuantity * self.parts.pop(0), 8)
+        self._execute(placed, part, self.price)
+
     def move_to(self, price: float) -> None:
         self.price = price
         for placed in self.book:
-            if not placed.over and self._fills_now(placed):
+            waits = bool(self.parts) and placed is self._in_parts
+            if not placed.over and self._fills_now(placed) and not waits:
                 self._execute(placed, placed.order.totalQuantity - placed.filled, price)
 
     def drop_connections(self) -> None:
@@ -108,7 +118,7 @@ class GatewayStandIn:
             return client.later(client.lose) if fault == "drop" else None
         refusals = {
             "duplicate_id": (103, "Duplicate order id"),
-            "reject": (201, "Order rejected - reason: insufficient margin"),
+            "reject": (201, "Order rejected - reason: insufficient funds"),
             "read_only": (321, "Error validating request: the API interface is currently in Read-Only mode."),
         }
         if fault in refusals:
@@ -148,7 +158,10 @@ class GatewayStandIn:
             return
         placed.status = "Submitted" if placed.order.orderType != "STP" else "PreSubmitted"
         self._tell_status(placed)
-        if self._fills_now(placed):
+        if self._fills_now(placed) and self.parts:
+            self._in_parts = placed
+            self.advance()
+        elif self._fills_now(placed):
             self._execute(placed, placed.order.totalQuantity, self.price)
 
     def _fills_now(self, placed: Placed) -> bool:
