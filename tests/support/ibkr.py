@@ -47,7 +47,9 @@ class GatewayStandIn:
         self.contracts = [AAPL, BRK_B, EURUSD]
         self.book: list[Placed] = []
         self.positions: dict[int, float] = {}
-        self.bars: list[BarData] = []
+        self.bars: dict[datetime, BarData] = {}
+        self.bar_error: tuple[int, str] | None = None
+        self.asked_bars: list[tuple[str, str, str, str]] = []
         self.price = 100.0
         self.market_orders_fill = True
         self.market_open = True
