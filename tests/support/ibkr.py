@@ -62,7 +62,7 @@ class GatewayStandIn:
         self.down = self.silent = False
         self.refused_clients: set[int] = set()
         self.clients: list[StandInClient] = []
-        self.connections = 0
+        self.connections = self.attempts = 0
         self._numbers = itertools.count(1)
         self._executions = itertools.count(1)
 

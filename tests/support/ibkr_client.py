@@ -26,6 +26,7 @@ class StandInClient:
         self._next = 1
 
     async def connectAsync(self, host: str, port: int, clientId: int, _timeout: float | None = 2.0) -> None:
+        self.gateway.attempts += 1
         if self.gateway.down:
             raise ConnectionRefusedError(111, f"connect call failed ({host!r}, {port})")
         if clientId in self.gateway.refused_clients:
