@@ -34,7 +34,7 @@ _BAD_KEY = 40110000
 _PAGE = 500
 _ORDERS = "/v2/orders"
 _NO_CONTENT, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _LATE, _UNPROCESSABLE = 204, 401, 403, 404, 408, 422
-_TOO_MANY, _SERVER_FAULT, _UNAVAILABLE = 429, 500, 503
+_TOO_MANY, _SERVER_FAULT = 429, 500
 
 
 class AlpacaBroker:
@@ -142,13 +142,16 @@ class AlpacaBroker:
         return report
 
     async def _turned_down(self, intent: OrderIntent, answer: Answer) -> OrderReport:
-        """What an error in answer to a new order means: it is there already, refused, not there, or nobody knows."""
+        """What an error in answer to a new order means: it is there already, refused, not there, or nobody knows.
+
+        A 503 may come from a proxy whose connection broke after the order had gone through.
+        """
         name = f"order {intent.client_order_id}"
         if "client_order_id" in answer.message and "unique" in answer.message:
             return await self._already_there(intent.client_order_id)
         if _is_about_keys(answer):
             raise _keys_refused(self._keys.source, answer)
-        if answer.status in (_TOO_MANY, _UNAVAILABLE):
+        if answer.status == _TOO_MANY:
             raise NotSentError(f"{name}: Alpaca turned it away: HTTP {answer.status}: {answer.message}")
         if answer.ok or answer.status >= _SERVER_FAULT or answer.status == _LATE:
             raise UnknownOutcomeError(f"{name}: Alpaca failed: HTTP {answer.status}: {answer.message}")

@@ -12,8 +12,8 @@ _Pair = tuple[str, str, str]  # names of key, secret, password
 _OLDER: Mapping[tuple[str, bool], _Pair] = {
     ("binance", False): ("BINANCE_KEY", "BINANCE_SECRET", ""),
     ("binance", True): ("BINANCE_PAPER_KEY", "BINANCE_PAPER_SECRET", ""),
-    ("alpaca", True): ("ALPACA_API_KEY", "ALPACA_SECRET_KEY", ""),
     ("alpaca", False): ("ALPACA_API_KEY", "ALPACA_SECRET_KEY", ""),
+    ("alpaca", True): ("ALPACA_API_KEY", "ALPACA_SECRET_KEY", ""),
 }
 
 

@@ -19,6 +19,8 @@ TIMEOUT_SECONDS = 10.0
 _CONNECT_SECONDS = 5.0
 _REQUESTS_A_SECOND = 200 / 60  # what Alpaca allows an account
 _BURST = 50
+_TOO_MANY = 429
+_HOLD_SECONDS = 1.0
 _LONGEST_REASON = 300
 _budgets: WeakValueDictionary[tuple[int, str], "_Budget"] = WeakValueDictionary()
 
@@ -32,10 +34,11 @@ class NoAnswerError(TransientError):
 
 
 class Answer(NamedTuple):
-    """`document` is None where the body is no JSON; amounts in it are Decimal."""
+    """`document` is None where the body is no JSON; amounts in it are Decimal. `date` is the header of that name."""
 
     status: int
     document: Any
+    date: str = ""
 
     @property
     def ok(self) -> bool:
@@ -67,6 +70,10 @@ class _Budget:
         self._at = now
         if self._tokens < 0:
             await asyncio.sleep(-self._tokens / _REQUESTS_A_SECOND)
+
+    def hold(self, seconds: float) -> None:
+        """Let no request leave for so long: Alpaca had too many."""
+        self._tokens = min(self._tokens, -seconds * _REQUESTS_A_SECOND)
 
 
 class AlpacaHttp:
@@ -100,7 +107,9 @@ class AlpacaHttp:
             async with session.request(
                 method, self._base_url + path, params=query, json=body, allow_redirects=False
             ) as response:
-                return Answer(response.status, _document(await response.read()))
+                if response.status == _TOO_MANY:
+                    self._budget.hold(_HOLD_SECONDS)
+                return Answer(response.status, _document(await response.read()), response.headers.get("Date", ""))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise UnreachableError(f"{method} {path} at Alpaca: no connection: {type(error).__name__}") from error
         except (TimeoutError, aiohttp.ClientError) as error:

@@ -430,3 +430,16 @@ async def test_the_clock_of_the_venue_is_measured(gateway: GatewayStandIn) -> No
     await broker.connect()
     await broker.aclose()
     assert broker.clock_skew == pytest.approx(7, abs=1)
+
+
+async def test_a_gateway_that_is_away_is_not_asked_again_at_once(
+    gateway: GatewayStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ibkr_session, "_FIRST_RETRY", 60.0)
+    gateway.down = True
+    broker = IbkrBroker(a_live_config("ibkr", "AAPL"))
+    for _ in range(3):
+        with pytest.raises(VenueUnavailableError, match="no connection"):
+            await broker.connect()
+    await broker.aclose()
+    assert gateway.attempts == 1

@@ -36,6 +36,7 @@ class AlpacaStandIn:
         self.orders: dict[str, dict[str, Any]] = {}
         self.positions: dict[str, Decimal] = {}
         self.bars: dict[str, list[dict[str, Any]]] = {}
+        self.page_size = 10_000
         self.buying_power = Decimal(1_000_000)
         self.price = Decimal(100)
         self.market_orders_fill = True
@@ -117,7 +118,7 @@ class AlpacaStandIn:
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
         self.requests.append((request.method, request.path))
         keys = (request.headers.get("APCA-API-KEY-ID"), request.headers.get("APCA-API-SECRET-KEY"))
-        if keys != (KEY, SECRET):
+        if keys != (KEY, SECRET) and not request.path.startswith("/v1beta3/crypto/"):
             return _error(401, 40110000, "access key verification failed")
         if request.method == "GET" and self.reading_fault == "hang":
             await asyncio.Event().wait()
@@ -204,7 +205,7 @@ class AlpacaStandIn:
         )
         found = [bar for bar in self.bars.get(symbol, []) if start <= datetime.fromisoformat(bar["t"]) <= end]
         first = int(request.query.get("page_token", "0"))
-        last = first + int(request.query["limit"])
+        last = first + min(int(request.query["limit"]), self.page_size)
         return found[first:last] or None, str(last) if last < len(found) else None
 
     def _refusal(self, body: dict[str, Any]) -> web.Response | None:

@@ -47,7 +47,9 @@ class GatewayStandIn:
         self.contracts = [AAPL, BRK_B, EURUSD]
         self.book: list[Placed] = []
         self.positions: dict[int, float] = {}
-        self.bars: list[BarData] = []
+        self.bars: dict[datetime, BarData] = {}
+        self.bar_error: tuple[int, str] | None = None
+        self.asked_bars: list[tuple[str, str, str, str]] = []
         self.price = 100.0
         self.market_orders_fill = True
         self.market_open = True
@@ -60,7 +62,7 @@ class GatewayStandIn:
         self.down = self.silent = False
         self.refused_clients: set[int] = set()
         self.clients: list[StandInClient] = []
-        self.connections = 0
+        self.connections = self.attempts = 0
         self._numbers = itertools.count(1)
         self._executions = itertools.count(1)
 

@@ -7,7 +7,7 @@ Answers come in the loop's next turns, through the real wrapper, in the order in
 import asyncio
 from collections.abc import Callable
 from copy import copy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from eventkit import Event
@@ -26,6 +26,7 @@ class StandInClient:
         self._next = 1
 
     async def connectAsync(self, host: str, port: int, clientId: int, _timeout: float | None = 2.0) -> None:
+        self.gateway.attempts += 1
         if self.gateway.down:
             raise ConnectionRefusedError(111, f"connect call failed ({host!r}, {port})")
         if clientId in self.gateway.refused_clients:
@@ -161,10 +162,20 @@ class StandInClient:
         now = datetime.now(UTC) + self.gateway.clock_ahead
         self._answer(lambda: self.wrapper.currentTime(int(now.timestamp())))
 
-    def reqHistoricalData(self, number: int, _contract: Contract, _end: str, *_more: Any) -> None:
+    def reqHistoricalData(
+        self, number: int, _contract: Contract, end: str, duration: str, size: str, what: str, *_more: Any
+    ) -> None:
+        self.gateway.asked_bars.append((end, duration, size, what))
+        last = datetime.strptime(end, "%Y%m%d %H:%M:%S UTC").replace(tzinfo=UTC)
+        first = last - timedelta(days=365 if duration == "1 Y" else int(duration.removesuffix(" D")))
+
         def answer() -> None:
-            for bar in self.gateway.bars:
-                self.wrapper.historicalData(number, copy(bar))
+            if self.gateway.bar_error is not None:
+                self.wrapper.error(number, *self.gateway.bar_error, "")
+                return
+            for time, bar in sorted(self.gateway.bars.items()):
+                if first <= time <= last:
+                    self.wrapper.historicalData(number, copy(bar))
             self.wrapper.historicalDataEnd(number, "", "")
 
         self._answer(answer)
