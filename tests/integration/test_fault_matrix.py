@@ -63,7 +63,7 @@ def reach_flat(cell: Cell) -> None:
 
 
 def reach_entry_intended(cell: Cell) -> None:
-    cell.venue("fault", kind="error_before", endpoint=ORDER, times=None, status=503)
+    cell.venue("fault", kind="error_before", endpoint=ORDER, times=None, status=429, code=-1003, message="too many")
     cell.resume()
     cell.wait(lambda: cell.journal(purpose="entry", state="intended"), "an entry that could not be sent")
 
@@ -128,15 +128,14 @@ def disconnect(cell: Cell) -> None:
 
 
 def heal(cell: Cell) -> None:
-    """Let all faults that are planned strike first where the cell is about them; then end the trades and look."""
-    if cell.journal(purpose="entry", state="intended"):
-        cell.venue("clear")
+    """Let a whole trade be made after the fault, whatever is planned; then end the trades and wait for quiet."""
     cell.venue("advance")
     cell.resume()
     wanted = len(cell.journal(purpose="exit", state="filled")) + 1
     cell.wait(lambda: len(cell.journal(purpose="exit", state="filled")) >= wanted, "another whole trade")
     cell.venue("clear")
     cell.halt(flatten=True)
+    cell.wait(lambda: cell.service.bot(cell.bot_id).get("halted"), "a halted bot")
     working = ("intended", "submitted", "unknown", "open")
     cell.wait(
         lambda: not cell.world.holds(cell.bot_id) and not any(o["state"] in working for o in cell.journal()), "quiet"
@@ -160,7 +159,12 @@ def run_cell(folder: Path, postgres: PostgresServer, template: str, fault: str, 
         cell.service = world.start()
         cell.wait(lambda: cell.service.bot(cell.bot_id).get("phase") == "running", "a running bot")
         REACH[state](cell)
+        refused = state == "entry_intended"
+        if refused and fault in {"timeout_after_accept", "disconnect"}:
+            cell.venue("clear")  # or the fault would never come to strike
         STRIKE[fault](cell)
+        if refused and fault not in {"timeout_after_accept", "disconnect"}:
+            cell.venue("clear")
         heal(cell)
         return disagreements(world, cell.bot_id)
 
