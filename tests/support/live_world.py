@@ -66,8 +66,8 @@ class LiveWorld:
         } | environment
         self.market(follow=f"{SYMBOL}@1s")
 
-    def start(self, *command: str) -> Service:
-        service = Service(self.folder, self.url, *(command or ("serve",)), **self.environment)
+    def start(self, *command: str, module: str = "bot_runtime") -> Service:
+        service = Service(self.folder, self.url, *(command or ("serve",)), module=module, **self.environment)
         self.services.append(service)
         return service
 

@@ -19,13 +19,19 @@ class Service:
     """One process. Its output goes to a file in `folder`."""
 
     def __init__(
-        self, folder: Path, database_url: str, *arguments: str, port: int | None = None, **environment: str
+        self,
+        folder: Path,
+        database_url: str,
+        *arguments: str,
+        port: int | None = None,
+        module: str = "bot_runtime",
+        **environment: str,
     ) -> None:
         self.port = port or free_port()
         self.log = folder / f"service-{self.port}-{time.monotonic_ns()}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "bot_runtime", *arguments, "--port", str(self.port)],
+                [sys.executable, "-m", module, *arguments, "--port", str(self.port)],
                 env=os.environ
                 | {
                     "DATABASE_URL": database_url,
