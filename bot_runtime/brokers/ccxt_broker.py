@@ -4,31 +4,27 @@ It sends an order at most once and never of its own accord again. Binance's requ
 before the lease does, so that one that arrives too late is refused there. Prices, positions and risk are not its work.
 """
 
-import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeVar, assert_never
+from typing import Any, assert_never
 
 import structlog
 
 from bot_core.models.config import BotConfig
-from bot_core.models.errors import InvalidBotError, TradingBotError
-from bot_runtime.brokers.base import Fence, FencedError, NotSentError, UnknownOutcomeError, VenueUnavailableError
+from bot_core.models.errors import TradingBotError
+from bot_runtime.brokers.base import Fence, FencedError, NotSentError, UnknownOutcomeError
+from bot_runtime.brokers.ccxt_abilities import STOPS_IN_THE_BOOK
 from bot_runtime.brokers.ccxt_errors import Meaning, meaning, reason
-from bot_runtime.brokers.ccxt_market import find_market, market_rules
-from bot_runtime.brokers.ccxt_orders import Order, OrderBook
+from bot_runtime.brokers.ccxt_orders import Order
 from bot_runtime.brokers.ccxt_reports import Pricing, build_report, changed_at, fee_coins, filled
-from bot_runtime.brokers.credentials import find_credentials
+from bot_runtime.brokers.ccxt_venue import CcxtVenue, banned
 from bot_runtime.domain.bar import Bar
 from bot_runtime.domain.market import MarketRules
 from bot_runtime.domain.money import ZERO
 from bot_runtime.domain.order import OrderIntent, OrderReport, OrderStatus, OrderType
-from bot_runtime.venues.ccxt_client import BINANCE_FAMILY, ClientHandle, gated, open_client
-from bot_runtime.venues.ccxt_import import ccxt_errors
-from bot_runtime.venues.credentials import Credentials
+from bot_runtime.venues.ccxt_client import BINANCE_FAMILY, gated
 
-_T = TypeVar("_T")
 _log = structlog.get_logger(__name__)
 
 _LONGEST_WINDOW = 5.0
@@ -37,27 +33,17 @@ _SHORTEST_WINDOW = 1.5
 _AHEAD, _MARGIN = 1.0, 0.5
 _SETTLE_ELSEWHERE = 10.0
 _DEFAULT_FEE = Decimal("0.001")
-#: Exchanges whose orders can't carry our ids.
-_UNFIT = {"kraken": "its client order ids hold 18 characters, ours need more"}
 
 
 class CcxtBroker:
     def __init__(self, config: BotConfig, *, symbol: str) -> None:
-        broker = config.broker
-        self._id, self._row_symbol = broker.type, symbol
-        self._testnet = bool(broker.testnet)
-        self._secret = config.credentials_secret
+        self._id = config.broker.type
         self._binance = self._id in BINANCE_FAMILY
-        self._credentials: Credentials | None = None
-        self._handle: ClientHandle | None = None
-        self._market: Mapping[str, Any] = {}
-        self._rules = MarketRules()
-        self._skew: float | None = None
+        self._venue = CcxtVenue(self._id, symbol, testnet=bool(config.broker.testnet), secret=config.credentials_secret)
 
     @property
     def account(self) -> str:
-        venue = f"{self._id}-testnet" if self._testnet else self._id
-        return f"{venue}:{self._secret or 'environment'}"
+        return self._venue.account
 
     @property
     def live(self) -> bool:
@@ -69,18 +55,10 @@ class CcxtBroker:
 
     @property
     def clock_skew(self) -> float | None:
-        return self._skew
+        return self._venue.skew
 
     async def connect(self) -> MarketRules:
-        if self._id in _UNFIT:
-            raise InvalidBotError(f"broker.type: {self._id!r} can't be traded live: {_UNFIT[self._id]}")
-        self._credentials = find_credentials(self._id, self._secret, testnet=self._testnet)
-        self._handle = await open_client(self._id, testnet=self._testnet, credentials=self._credentials)
-        try:
-            return await self._read_venue(self._handle.exchange)
-        except BaseException:
-            await self.aclose()
-            raise
+        return await self._venue.connect()
 
     async def submit(self, intent: OrderIntent, fence: Fence) -> OrderReport:
         refusal = self._refusal(intent)
@@ -98,28 +76,28 @@ class CcxtBroker:
         return await self._report(order, intent.client_order_id)
 
     async def find(self, client_order_id: str) -> OrderReport | None:
-        order = await self._ask(self._orders.find(client_order_id, _now()))
+        order = await self._venue.ask(self._venue.orders.find(client_order_id, _now()))
         return None if order is None else await self._report(order, client_order_id)
 
     async def cancel(self, client_order_id: str) -> OrderReport | None:
         try:
-            await self._orders.cancel(client_order_id, _now())
+            await self._venue.orders.cancel(client_order_id, _now())
         except Exception as error:
             if meaning(error, binance=self._binance) is not Meaning.NO_ORDER:
-                raise await self._trouble(error) from error
+                raise await self._venue.trouble(error) from error
         return await self.find(client_order_id)
 
     async def orders(self, prefix: str, since: datetime) -> list[OrderReport]:
         reports = []
-        for order in await self._ask(self._orders.all(since, _now())):
-            name = self._orders.our_id(order)
+        for order in await self._venue.ask(self._venue.orders.all(since, _now())):
+            name = self._venue.orders.our_id(order)
             if name.startswith(prefix) and (order["status"] == "open" or changed_at(order, (), _now()) >= since):
                 reports.append(await self._report(order, name))
         return reports
 
     async def holdings(self) -> Decimal | None:
-        balance = await self._ask(self._exchange.fetch_balance())
-        total = (balance.get(self._market["base"]) or {}).get("total")
+        balance = await self._venue.ask(self._venue.exchange.fetch_balance())
+        total = (balance.get(self._venue.market["base"]) or {}).get("total")
         return ZERO if total is None else Decimal(str(total))
 
     def restore(self, orders: Sequence[OrderIntent]) -> None:
@@ -129,52 +107,14 @@ class CcxtBroker:
         return []
 
     async def aclose(self) -> None:
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            await handle.aclose()
-
-    @property
-    def _exchange(self) -> Any:
-        if self._handle is None:
-            raise VenueUnavailableError(f"{self._id}: not connected")
-        return self._handle.exchange
-
-    @property
-    def _orders(self) -> OrderBook:
-        return OrderBook(self._exchange, self._market["symbol"])
-
-    async def _read_venue(self, exchange: Any) -> MarketRules:
-        try:
-            await exchange.load_markets()
-            await self._measure_clock()
-            await exchange.fetch_balance()  # asks for nothing but whether the key is good
-        except Exception as error:
-            if meaning(error, binance=self._binance) is Meaning.KEY:
-                raise self._bad_key(error) from error
-            raise await self._trouble(error) from error
-        self._market = find_market(exchange.markets.values(), self._row_symbol, self._id)
-        self._rules = market_rules(self._market, exchange.precisionMode)
-        return self._rules
-
-    async def _measure_clock(self) -> None:
-        """Compare clocks; half of the round trip is taken off. Binance's requests are stamped with its time."""
-        exchange = self._exchange
-        if not exchange.has.get("fetchTime"):
-            return
-        sent: list[float] = []
-        with gated(lambda: sent.append(time.time())):  # not the wait for the rate limiter before
-            theirs = await exchange.fetch_time()
-        answered = time.time()
-        if theirs is None or not sent:
-            return
-        self._skew = theirs / 1000 - (sent[-1] + answered) / 2
-        if self._binance:
-            exchange.options["timeDifference"] = -round(self._skew * 1000)
+        await self._venue.aclose()
 
     def _refusal(self, intent: OrderIntent) -> str | None:
         """What the venue's rules forbid; such an order is not sent."""
+        if intent.type is OrderType.STOP and self._id not in STOPS_IN_THE_BOOK:
+            return f"stop orders are not placed at {self._id}: its lists of orders don't show them"
         price = intent.limit_price or intent.stop_price or intent.signal_price
-        return self._rules.refusal(self._rules.quantity(intent.quantity), price)
+        return self._venue.rules.refusal(self._venue.rules.quantity(intent.quantity), price)
 
     def _window(self, left: float) -> float:
         """Seconds for which a request may still be taken: it ends before the lease does."""
@@ -185,15 +125,15 @@ class CcxtBroker:
 
     def _asked(self, intent: OrderIntent, window: float) -> tuple[Any, ...]:
         """What `create_order` is called with: symbol, type, side, quantity, price, parameters."""
-        params: dict[str, Any] = {"clientOrderId": self._orders.sent_id(intent.client_order_id)}
+        params: dict[str, Any] = {"clientOrderId": self._venue.orders.sent_id(intent.client_order_id)}
         if self._binance:
             params["recvWindow"] = int(window * 1000)
-        kind, price = _priced(intent, self._rules, params)
-        quantity = float(self._rules.quantity(intent.quantity))
-        return self._market["symbol"], kind, intent.side.value, quantity, price, params
+        kind, price = _priced(intent, self._venue.rules, params)
+        quantity = float(self._venue.rules.quantity(intent.quantity))
+        return self._venue.market["symbol"], kind, intent.side.value, quantity, price, params
 
     async def _create(self, asked: tuple[Any, ...]) -> Order:
-        order: Order = await self._exchange.create_order(*asked)
+        order: Order = await self._venue.exchange.create_order(*asked)
         if not order.get("id"):
             raise ValueError("the answer names no order")
         return order
@@ -203,14 +143,14 @@ class CcxtBroker:
         said = f"{self._id}: {intent.client_order_id}: {reason(error)}"
         match meaning(error, binance=self._binance):
             case Meaning.LATE | Meaning.NOT_SENT:
-                await self._after_late(error)
+                await self._venue.after_late(error)
                 raise NotSentError(f"{said} (not sent)") from error
             case Meaning.REJECTED:
                 return _rejected(intent, reason(error))
-            case Meaning.KEY if _banned(error):
+            case Meaning.KEY if banned(error):
                 raise NotSentError(f"{said} (not sent)") from error
             case Meaning.KEY:
-                raise self._bad_key(error) from error
+                raise self._venue.bad_key(error) from error
             case Meaning.DUPLICATE:
                 return await self._the_one_that_is_there(intent, error)
             case Meaning.NO_ORDER | Meaning.UNKNOWN:
@@ -235,65 +175,30 @@ class CcxtBroker:
         if filled(order):
             try:
                 if listed < filled(order):
-                    trades = await self._orders.fills(order)
+                    trades = await self._venue.orders.fills(order)
                 prices = await self._coin_prices(trades)
             except Exception as error:  # noqa: BLE001  # the order is known; its fills are asked for again
                 trades = []
                 _log.warning("fills of an order are not known yet", order=client_order_id, reason=reason(error))
-        return build_report(order, trades, self._pricing(prices), _now() + self._ahead(), client_order_id)
+        return build_report(
+            order, trades, self._pricing(prices), _now() + timedelta(seconds=self._venue.skew or 0), client_order_id
+        )
 
     def _pricing(self, prices: Mapping[str, Decimal]) -> Pricing:
-        fee = self._market.get("taker")
+        fee = self._venue.market.get("taker")
         taker = _DEFAULT_FEE if fee is None else Decimal(str(fee))
-        return Pricing(self._market["base"], self._market["quote"], taker, lambda coin: prices.get(coin, ZERO))
+        return Pricing(
+            self._venue.market["base"], self._venue.market["quote"], taker, lambda coin: prices.get(coin, ZERO)
+        )
 
     async def _coin_prices(self, trades: Sequence[Any]) -> dict[str, Decimal]:
         prices = {}
-        for coin in fee_coins(trades, self._market["base"], self._market["quote"]):
-            name = f"{coin}/{self._market['quote']}"
-            last = None
-            if name in self._exchange.markets:
-                last = (await self._exchange.fetch_ticker(name)).get("last")
-            if last is None:
-                _log.warning("a fee counts as nothing: its coin has no price", coin=coin, market=name)
-            prices[coin] = ZERO if last is None else Decimal(str(last))
+        for coin in fee_coins(trades, self._venue.market["base"], self._venue.market["quote"]):
+            price = await self._venue.price_of(coin)
+            if price is None:
+                _log.warning("a fee counts as nothing: its coin has no price here", coin=coin, venue=self._id)
+            prices[coin] = price or ZERO
         return prices
-
-    def _ahead(self) -> timedelta:
-        return timedelta(seconds=self._skew or 0.0)
-
-    async def _ask(self, question: Awaitable[_T]) -> _T:
-        try:
-            return await question
-        except Exception as error:
-            raise await self._trouble(error) from error
-
-    async def _trouble(self, error: Exception) -> TradingBotError:
-        """What a question without an answer is to the engine."""
-        if isinstance(error, TradingBotError):
-            return error
-        await self._after_late(error)
-        said = f"{self._id}: {reason(error)} ({type(error).__name__})"
-        if meaning(error, binance=self._binance) is Meaning.KEY and not _banned(error):
-            return self._bad_key(error)
-        return VenueUnavailableError(said)
-
-    async def _after_late(self, error: Exception) -> None:
-        """Look at the venue's clock again after a request that it called late or early."""
-        if meaning(error, binance=self._binance) is Meaning.LATE:
-            try:
-                await self._measure_clock()
-            except Exception as other:  # noqa: BLE001  # the first error is what is reported
-                _log.warning("the venue's clock can't be read", reason=reason(other))
-
-    def _bad_key(self, error: Exception) -> InvalidBotError:
-        source = self._credentials.source if self._credentials else "no variable"
-        return InvalidBotError(f"credentials_secret: {self._id} refused the key of {source}: {reason(error)}")
-
-
-def _banned(error: Exception) -> bool:
-    """Whether a good key is refused for a while: after a good answer, ccxt tells so by this class."""
-    return isinstance(error, ccxt_errors().DDoSProtection)
 
 
 def _hold_unless(in_time: bool, client_order_id: str) -> None:  # noqa: FBT001  # asked in one place

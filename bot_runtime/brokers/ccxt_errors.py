@@ -12,6 +12,7 @@ from bot_runtime.venues.ccxt_import import ccxt_errors
 _CODE = re.compile(r'"code"\s*:\s*"?(-?\d+)')
 _MESSAGE = re.compile(r'"msg"\s*:\s*"([^"]+)"')
 _NAME = re.compile(r"^[a-z0-9]+ ")  # ccxt begins with the exchange's id
+_GATEWAY = re.compile(r" 5\d\d ")  # the status as ccxt writes it
 _LONGEST = 200
 
 
@@ -72,6 +73,8 @@ def _by_class(error: Exception) -> Meaning:
     kinds: Any = ccxt_errors()
     if isinstance(error.__cause__, aiohttp.ClientConnectorError):
         return Meaning.NOT_SENT
+    if isinstance(error, kinds.ExchangeNotAvailable) and _GATEWAY.search(str(error)):
+        return Meaning.UNKNOWN  # whatever ccxt calls it, the order may have come through
     for meant, names in _CLASSES:
         if isinstance(error, tuple(getattr(kinds, name) for name in names)):
             return meant

@@ -7,16 +7,12 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from bot_runtime.brokers.ccxt_abilities import FOUND_BY_ID, NO_DASHES, PREFIXES
 from bot_runtime.venues.ccxt_client import BINANCE_FAMILY
 from bot_runtime.venues.ccxt_import import ccxt_errors
 
 Order = Mapping[str, Any]
 
-#: Exchanges whose `fetchOrder` of ccxt reads `clientOrderId`; others would take an unknown parameter for no order.
-_FOUND_BY_ID = BINANCE_FAMILY | {"okx", "okxus", "myokx", "kucoin"}
-#: Exchanges that take letters and digits only; an upper-case letter is in no id of ours.
-_NO_DASHES = frozenset({"okx", "okxus", "myokx"})
-_PREFIXES = {"gate": "t-", "gateeu": "t-"}
 _LOOK_BACK = timedelta(days=1)
 _PAGE = 1000
 _LONGEST_SPAN_MS = 24 * 3600 * 1000  # of a question to Binance
@@ -31,20 +27,20 @@ class OrderBook:
 
     def sent_id(self, client_order_id: str) -> str:
         """Return our id as this exchange takes it."""
-        if self._exchange.id in _NO_DASHES:
+        if self._exchange.id in NO_DASHES:
             return client_order_id.replace("-", "Z")
-        return _PREFIXES.get(self._exchange.id, "") + client_order_id
+        return PREFIXES.get(self._exchange.id, "") + client_order_id
 
     def our_id(self, order: Order) -> str:
         """Return the id that we gave an order, or whatever it has in its place."""
         name = str(order.get("clientOrderId") or "")
-        if self._exchange.id in _NO_DASHES:
+        if self._exchange.id in NO_DASHES:
             return name.replace("Z", "-")
-        return name.removeprefix(_PREFIXES.get(self._exchange.id, ""))
+        return name.removeprefix(PREFIXES.get(self._exchange.id, ""))
 
     async def find(self, client_order_id: str, now: datetime) -> Order | None:
         """Return the order of that id; None where there is none."""
-        if self._exchange.id in _FOUND_BY_ID:
+        if self._exchange.id in FOUND_BY_ID:
             return await self._ask(self.sent_id(client_order_id))
         for order in await self.all(now - _LOOK_BACK, now):
             if self.our_id(order) == client_order_id:
@@ -78,7 +74,7 @@ class OrderBook:
 
     async def cancel(self, client_order_id: str, now: datetime) -> None:
         """Ask for a cancel. Raises OrderNotFound where there is no such open order."""
-        if self._exchange.id in _FOUND_BY_ID:
+        if self._exchange.id in FOUND_BY_ID:
             name = self.sent_id(client_order_id)
             await self._exchange.cancel_order("", self._symbol, {"clientOrderId": name})
             return
@@ -104,7 +100,8 @@ class OrderBook:
             end = min(start + _LONGEST_SPAN_MS, until)
             page = await self._exchange.fetch_orders(self._symbol, start, _PAGE, {"until": end})
             found += page
-            start = page[-1]["timestamp"] + 1 if len(page) == _PAGE else end
+            last = page[-1]["timestamp"] if page else 0
+            start = max(last, start + 1) if len(page) == _PAGE else end
         return found
 
 

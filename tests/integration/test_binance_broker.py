@@ -18,9 +18,9 @@ from bot_runtime.brokers.ccxt_broker import CcxtBroker
 from bot_runtime.domain.order import OrderStatus, OrderType, Side
 from bot_runtime.venues import ccxt_client
 from support.broker_harness import BinanceHarness, binance_harness
-from support.ccxt_bots import a_live_config, an_order
+from support.ccxt_bots import KEY_VARIABLES, a_live_config, an_order
 from support.exchange.faults import Fault, FaultKind, too_many_requests, unknown_status
-from support.exchange.server import API_KEY, API_SECRET, Exchange
+from support.exchange.server import API_KEY, API_SECRET, Exchange, ExchangeProcess
 
 PLENTY = 30.0
 ORDER = "POST /api/v3/order"
@@ -279,6 +279,20 @@ async def test_the_clock_of_the_venue_is_measured_and_used(venue: BinanceHarness
     assert (await broker.submit(an_order("tb7-en-2"), unfenced)).status is OrderStatus.FILLED
 
 
+async def test_orders_behind_the_newest_page_are_listed_too(
+    venue: BinanceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot_runtime.brokers.ccxt_orders._PAGE", 3)
+    book = venue.exchange.venue
+    for number in range(9):
+        book.clock_offset = (number - 9) * 3600.0 * 10  # the oldest was made four days ago
+        book.submit("BTCUSDT", "BUY", "MARKET", Decimal("0.001"), client_id=f"tb7-en-{number}")
+    book.clock_offset = 0.0
+    broker = await connected(venue)
+    found = await broker.orders("tb7-", datetime.now(UTC) - timedelta(days=3))
+    assert sorted(report.client_order_id for report in found) == [f"tb7-en-{number}" for number in range(2, 9)]
+
+
 async def test_a_stop_that_would_trigger_at_once_is_rejected_with_the_venues_reason(venue: BinanceHarness) -> None:
     broker = await connected(venue)
     stop = an_order("tb7-pr-1", type=OrderType.STOP, side=Side.SELL, stop_price=Decimal(51000))
@@ -328,17 +342,30 @@ async def test_no_key_at_all_lists_the_names_that_were_looked_for(
 
 async def test_bots_with_the_same_key_share_one_client_and_the_last_one_closes_it(venue: BinanceHarness) -> None:
     first, second = await connected(venue), await connected(venue)
-    assert first._exchange is second._exchange
+    assert first._venue.exchange is second._venue.exchange
     public = await ccxt_client.public_client("binance")
-    assert public.exchange is not first._exchange
-    assert public.exchange.throttler is first._exchange.throttler
-    session = first._exchange.session
+    assert public.exchange is not first._venue.exchange
+    assert public.exchange.throttler is first._venue.exchange.throttler
+    session = first._venue.exchange.session
     await public.aclose()
     await first.aclose()
     assert not session.closed
     await second.aclose()
     assert session.closed
     assert venue.exchange.requests.count("GET /api/v3/exchangeInfo") == 1
+
+
+async def test_of_all_the_markets_only_those_that_are_traded_are_loaded(venue: BinanceHarness) -> None:
+    broker = await connected(venue)
+    other = CcxtBroker(a_live_config(), symbol="ETHUSDT")
+    await other.connect()
+    try:
+        assert sorted(broker._venue.exchange.markets) == ["BTC/USDT", "ETH/USDT"]
+        assert (await other.submit(an_order(quantity=Decimal("0.5")), unfenced)).status is OrderStatus.FILLED
+        assert (await broker.submit(an_order("tb8-en-1"), unfenced)).status is OrderStatus.FILLED
+        assert venue.exchange.requests.count("GET /api/v3/exchangeInfo") == 2
+    finally:
+        await other.aclose()
 
 
 async def test_after_a_429_nothing_is_sent_until_the_venue_allows_it(venue: BinanceHarness) -> None:
@@ -368,7 +395,7 @@ async def test_keys_are_in_no_error_no_traceback_and_no_line_of_the_log(
     configure_logging("DEBUG", json=True)
     monkeypatch.setattr(logging.getLogger().handlers[0], "stream", lines)
     broker = await connected(venue)
-    texts = [repr(broker._credentials), str(broker._credentials)]
+    texts = [repr(broker._venue._credentials), str(broker._venue._credentials)]
     for fault in (Fault(FaultKind.RESET_AFTER), Fault(FaultKind.ERROR_BEFORE, status=502), unknown_status()):
         venue.exchange.faults.plan(fault)
         try:
@@ -387,7 +414,7 @@ async def test_keys_are_in_no_error_no_traceback_and_no_line_of_the_log(
 
 async def test_the_stand_in_refuses_what_binance_refuses(venue: BinanceHarness) -> None:
     broker = await connected(venue)
-    exchange = broker._exchange
+    exchange = broker._venue.exchange
     refused: list[tuple[dict[str, Any], str]] = [
         ({"quantity": "0.000001"}, "LOT_SIZE"),
         ({"quantity": "0.00001"}, "NOTIONAL"),
@@ -434,3 +461,24 @@ async def test_the_stand_in_can_be_steered_by_http(venue: BinanceHarness) -> Non
             await asyncio.sleep(0.01)
     broker = await connected(venue)
     assert await broker.orders("tb7-", LONG_AGO) == []
+
+
+async def test_the_stand_in_runs_as_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in KEY_VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    with ExchangeProcess() as process:
+        monkeypatch.setenv(ccxt_client.URL_VARIABLE, process.url)
+        await asyncio.to_thread(process.admin, "plan", parts=[0.5, 0.5])
+        broker = CcxtBroker(a_live_config(), symbol="BTCUSDT")
+        await broker.connect()
+        try:
+            await broker.submit(an_order(), unfenced)
+            await asyncio.to_thread(process.admin, "advance")
+            report = await broker.find("tb7-en-1")
+        finally:
+            await broker.aclose()
+        assert report is not None
+        assert report.status is OrderStatus.FILLED
+        state = await asyncio.to_thread(process.state)
+    assert [fill["qty"] for fill in state["fills"]] == ["0.00500000", "0.00500000"]
+    assert state["requests"].count(ORDER) == 1

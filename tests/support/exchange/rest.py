@@ -17,6 +17,7 @@ from support.exchange.venue import Venue, VenueFill, VenueOrder
 FAULT = web.RequestKey("fault", FaultKind)  # where the middleware leaves the fault of a request
 _WINDOW = 5000
 _LONGEST_WINDOW = 60_000
+_DAY = 24 * 3600 * 1000
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ def _authorize(request: web.Request, params: dict[str, str], keys: dict[str, str
 
 
 def _exchange_info(call: _Call) -> dict[str, Any]:
-    markets = [market.info() for market in call.venue.markets.values()]
+    named = call.params.get("symbol")
+    markets = [market.info() for market in ([call.venue.market(named)] if named else call.venue.markets.values())]
     limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000}
     return {"timezone": "UTC", "serverTime": call.venue.now(), "rateLimits": [limit], "symbols": markets}
 
@@ -196,7 +198,10 @@ def _all_orders(call: _Call) -> list[dict[str, Any]]:
     if "orderId" in call.params:
         return [order_json(order) for order in found if order.id >= int(call.params["orderId"])][:limit]
     if "startTime" in call.params:
-        return [order_json(order) for order in found if order.time >= int(call.params["startTime"])][:limit]
+        start, end = int(call.params["startTime"]), int(call.params.get("endTime", call.venue.now()))
+        if "endTime" in call.params and end - start > _DAY:
+            raise VenueError(-1127, "More than 24 hours between startTime and endTime.")
+        return [order_json(order) for order in found if start <= order.time <= end][:limit]
     return [order_json(order) for order in found[-limit:]]
 
 

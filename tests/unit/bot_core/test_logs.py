@@ -4,7 +4,7 @@ import logging
 import pytest
 import structlog
 
-from bot_core.logs import configure_logging, masked
+from bot_core.logs import configure_logging, hide, masked
 
 SECRET = "hunter2-and-more"
 
@@ -45,3 +45,10 @@ def test_no_secret_reaches_a_line_by_whatever_way_it_is_logged(capsys: pytest.Ca
     assert first["event"] == "plain"
     assert first["level"] == "info"
     assert first["time"].endswith("Z")
+
+
+def test_a_hidden_value_is_masked_wherever_it_stands_and_however_it_is_written() -> None:
+    hide("plain/and+odd=value")
+    hide("xy")
+    text = masked("a plain/and+odd=value b, https://a/?x=plain%2Fand%2Bodd%3Dvalue&signature=0aF9 xy")
+    assert text == "a *** b, https://a/?x=***&signature=*** xy"
