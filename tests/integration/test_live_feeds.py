@@ -114,6 +114,19 @@ async def test_after_a_cut_the_stream_is_opened_again_and_nothing_is_lost(world)
     assert world.market.sockets_opened == 2
 
 
+async def test_a_venue_that_was_away_is_read_on_where_it_was_left(world):
+    feed = world.feed()
+    await feed.newest()
+    bars = feed.bars(NEWEST)
+    await subscribed(world)
+    await world.exchange.stop()
+    world.market.hold(NOW + 3 * MINUTE)
+    await world.exchange.start()
+    await subscribed(world, 2)
+    await world.market.advance(60)
+    assert await take(bars, 4) == minutes(world, NEWEST + MINUTE, 4)
+
+
 async def test_while_no_socket_opens_the_venue_is_polled(polled):
     polled.market.refusing = True
     feed = polled.feed()
