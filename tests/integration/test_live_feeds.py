@@ -6,7 +6,7 @@ import structlog
 from structlog.testing import LogCapture
 
 from bot_core.models.errors import InvalidBotError, TransientError
-from bot_runtime.domain.bar import from_epoch_ms
+from bot_runtime.domain.bar import Bar, from_epoch_ms
 from bot_runtime.feeds import ccxt_source, freshness
 from bot_runtime.feeds.hub import MarketHub
 from bot_runtime.feeds.registry import build_feed
@@ -355,6 +355,19 @@ async def test_polls_wait_for_the_close_and_a_little_by_chance(monkeypatch):
         await eventually(lambda: any(seconds > 40 for seconds in waits), "the wait for the next close")
     wait = next(seconds for seconds in waits if seconds > 40)
     assert 50 + 100 - 5 <= wait <= 50 + 102
+
+
+async def test_bars_may_be_scripted_and_lead_the_price_of_the_venue(world):
+    scripted = [Bar(NEWEST + index * MINUTE, 100.0, 120.0, 90.0, 110.0 + index, 1.0) for index in range(3)]
+    world.market.script(SYMBOL, "1m", scripted)
+    world.market.moves_prices = True
+    feed = world.feed()
+    assert await feed.history(NOW, 1) == scripted[:1]
+    bars = feed.bars(NEWEST)
+    await subscribed(world)
+    await world.market.advance(120)
+    assert await take(bars, 2) == scripted[1:]
+    assert world.exchange.venue.prices[SYMBOL] == 112
 
 
 async def test_the_old_name_websocket_means_the_stream_of_binance(world):

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -45,6 +46,8 @@ def market_data_of(venue: Venue) -> "MarketData":
 class MarketData:
     """Faults: `silent` sends nothing, `refusing` opens no socket, `skip_closed` loses so many closing events,
     `repeat` sends each closing event twice, and the one before once more; `drop` cuts every socket.
+
+    With `moves_prices` the venue's price of a market that is subscribed to is the close of its newest bar.
     """
 
     def __init__(self, venue: Venue) -> None:
@@ -57,7 +60,7 @@ class MarketData:
         self.sockets: list[Socket] = []
         self.sockets_opened = 0
         self.subscriptions: list[str] = []
-        self.silent = self.refusing = self.repeat = False
+        self.silent = self.refusing = self.repeat = self.moves_prices = False
         self.skip_closed = 0
 
     @property
@@ -147,6 +150,8 @@ class MarketData:
 
     async def _send_closed(self, name: str, time: datetime) -> None:
         symbol, interval = _market_of(name)
+        if self.moves_prices:
+            self._venue.set_price(symbol, Decimal(f"{self.bar(symbol, interval, time).close:.2f}"))
         if self.skip_closed:
             self.skip_closed -= 1
             return
@@ -183,7 +188,10 @@ def _market_of(name: str) -> tuple[str, str]:
 
 
 def add_market_data(app: web.Application, venue: Venue) -> None:
-    """Add /api/v3/klines, /ws, /stream and POST /admin/market with `hold` (ISO 8601) and `advance` (seconds)."""
+    """Add /api/v3/klines, /ws, /stream and POST /admin/market.
+
+    That takes `hold` (ISO 8601), `advance` (seconds), `moves_prices`, and `script`: symbol, interval and bars as lists.
+    """
     data = market_data_of(venue)
 
     async def klines(request: web.Request) -> web.Response:
@@ -197,6 +205,10 @@ def add_market_data(app: web.Application, venue: Venue) -> None:
         body = await request.json()
         if "hold" in body:
             data.hold(datetime.fromisoformat(body["hold"]))
+        if "script" in body:
+            symbol, interval, rows = (body["script"][name] for name in ("symbol", "interval", "bars"))
+            data.script(symbol, interval, [Bar(datetime.fromisoformat(row[0]), *row[1:]) for row in rows])
+        data.moves_prices = body.get("moves_prices", data.moves_prices)
         await data.advance(float(body.get("advance", 0)))
         return web.json_response({"now": data.now.isoformat(), "sockets": len(data.sockets)})
 
