@@ -4,6 +4,7 @@ It trades nothing: it reads, warms up, adopts, and settles what the last process
 """
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,6 @@ from bot_core.models.config import BotConfig
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.leases import Lease, LeaseStore
-from bot_runtime.brokers.base import Broker
 from bot_runtime.brokers.registry import build_broker
 from bot_runtime.domain.account import Account
 from bot_runtime.domain.market import MarketRules
@@ -68,58 +68,45 @@ async def build_engine(
     Raises InvalidBotError for what only a change of the row mends, TransientError for what time may.
     """
     config = assigned.config
-    broker = build_broker(config, interval_seconds=interval_seconds(config.data.interval))
-    try:
-        return await _build(around, assigned, lease, board, mark, broker)
-    except BaseException:
-        await broker.aclose()
-        raise
-
-
-async def _build(
-    around: Surroundings,
-    assigned: Assignment,
-    lease: Lease,
-    board: BotBoard,
-    mark: Callable[[], None],
-    broker: Broker,
-) -> BotEngine:
-    config = assigned.config
-    market = await broker.connect()
-    mark()
-    board.account, board.clock_skew = broker.account, broker.clock_skew
-    ledger = Ledger(around.database, around.leases, lease, assigned.row, config, broker.account)
-    saved = await ledger.load()
-    account = await resume_account(ledger, saved, assigned.row, config)
-    feed = build_feed(config.data.model_dump(exclude_none=True), config.symbol)
-    kernel = _kernel(assigned, account, feed, market)
-    mark()
-    cursor = await _warm_up(kernel, feed, saved, config)
-    await ledger.begin(
-        Snapshot(cursor, kernel.dump_state(), account), assigned.document, document_hash(assigned.document)
-    )
-    mark()
-    desk = OrderDesk(
-        kernel=kernel,
-        ledger=ledger,
-        broker=broker,
-        board=board,
-        fleet=around.fleet,
-        interval_seconds=feed.interval_seconds,
-    )
-    desk.cursor = cursor
-    engine = BotEngine(
-        kernel=kernel,
-        ledger=ledger,
-        broker=broker,
-        feed=feed,
-        desk=desk,
-        board=board,
-        progress=around.progress,
-        rhythm=around.rhythm,
-    )
-    await engine.recover(saved.working)
-    return engine
+    async with AsyncExitStack() as undo:
+        broker = build_broker(config, interval_seconds=interval_seconds(config.data.interval))
+        undo.push_async_callback(broker.aclose)
+        market = await broker.connect()
+        mark()
+        board.account, board.clock_skew = broker.account, broker.clock_skew
+        ledger = Ledger(around.database, around.leases, lease, assigned.row, config, broker.account)
+        saved = await ledger.load()
+        account = await resume_account(ledger, saved, assigned.row, config)
+        feed = build_feed(config.data.model_dump(exclude_none=True), config.symbol)
+        undo.push_async_callback(feed.aclose)
+        kernel = _kernel(assigned, account, feed, market)
+        mark()
+        cursor = await _warm_up(kernel, feed, saved, config)
+        snapshot = Snapshot(cursor, kernel.dump_state(), account)
+        await ledger.begin(snapshot, assigned.document, document_hash(assigned.document))
+        mark()
+        desk = OrderDesk(
+            kernel=kernel,
+            ledger=ledger,
+            broker=broker,
+            board=board,
+            fleet=around.fleet,
+            interval_seconds=feed.interval_seconds,
+        )
+        desk.cursor = cursor
+        engine = BotEngine(
+            kernel=kernel,
+            ledger=ledger,
+            broker=broker,
+            feed=feed,
+            desk=desk,
+            board=board,
+            progress=around.progress,
+            rhythm=around.rhythm,
+        )
+        await engine.recover(saved.working)
+        undo.pop_all()
+        return engine
 
 
 def _kernel(assigned: Assignment, account: Account, feed: Feed, market: MarketRules) -> Kernel:

@@ -117,7 +117,7 @@ class BotEngine:
             await self._checkpoint()
         finally:
             await _cancel(*leaving, *([pending] if pending else []))
-            await self._close_feed(bars)
+            await self._close(bars)
             self._progress.forget(self._loop_name)
 
     async def wind_down(self, policy: OnStop) -> None:
@@ -152,7 +152,6 @@ class BotEngine:
     async def on_bar(self, bar: Bar) -> None:
         """The bar's fills first, as facts; then the decision on its close."""
         kernel, desk = self._kernel, self._desk
-        self._restraint.last_bar = bar
         await self._fills(bar)
         late = kernel.expired(bar)
         if late is not None:
@@ -257,14 +256,15 @@ class BotEngine:
             self._dirty = False
         self._show()
 
-    async def _close_feed(self, bars: AsyncIterator[Bar]) -> None:
+    @staticmethod
+    async def _close(bars: AsyncIterator[Bar]) -> None:
         aclose = getattr(bars, "aclose", None)
         if aclose is not None:
             await aclose()
-        await self._feed.aclose()
 
     async def aclose(self) -> None:
-        """Let go of the venue; after `run`, and after `wind_down` where there is one."""
+        """Let go of feed and venue; after `run`, and after `wind_down` where there is one."""
+        await self._feed.aclose()
         await self._broker.aclose()
 
     def _mark(self) -> None:

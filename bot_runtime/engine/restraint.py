@@ -13,6 +13,7 @@ from bot_core.models.operation import OnStop
 from bot_runtime.domain.bar import Bar
 from bot_runtime.domain.money import decimal_of
 from bot_runtime.domain.order import Purpose
+from bot_runtime.domain.position import Position
 from bot_runtime.engine.board import BotBoard
 from bot_runtime.engine.kernel import FREE, Hold
 from bot_runtime.engine.order_desk import OrderDesk
@@ -24,14 +25,11 @@ _LATE_SECONDS = 30.0
 
 
 class Restraint:
-    """`last_bar` is the newest bar seen by this process."""
-
     def __init__(self, desk: OrderDesk, feed: Feed, board: BotBoard) -> None:
         self._desk = desk
         self._feed = feed
         self._board = board
         self._halt: Halt | None = None
-        self.last_bar: Bar | None = None
 
     def hold(self, bar: Bar) -> Hold:
         """Why no order is sent on this bar."""
@@ -77,11 +75,16 @@ class Restraint:
 
     def last_price_bar(self) -> Bar | None:
         """A bar that stands at the last price, for a simulated venue to fill a flattening order; else None."""
-        last, pending = self.last_bar, self._desk.kernel.pending
-        if self._desk.broker.live or last is None or pending is None or pending.purpose is not Purpose.EXIT:
+        pending, position = self._desk.kernel.pending, self._desk.kernel.account.position
+        if self._desk.broker.live or position is None or pending is None or pending.purpose is not Purpose.EXIT:
             return None
-        time = datetime.now(UTC) if self._feed.live else last.time + timedelta(seconds=self._feed.interval_seconds)
-        return Bar(time, last.close, last.close, last.close, last.close, 0.0)
+        price = self._last_close(position)
+        time = pending.signal_time + timedelta(seconds=self._feed.interval_seconds)
+        return Bar(datetime.now(UTC) if self._feed.live else time, price, price, price, price, 0.0)
+
+    def _last_close(self, position: Position) -> float:
+        closes = self._desk.kernel.history.close
+        return float(closes[-1]) if len(closes) else float(position.entry_price)
 
     async def _cancel_entry(self, why: str) -> bool:
         pending = self._desk.kernel.pending
@@ -96,7 +99,7 @@ class Restraint:
         if kernel.pending is not None or position is None:
             return
         kernel.refused = ""
-        price = position.entry_price if self.last_bar is None else decimal_of(self.last_bar.close)
+        price = decimal_of(self._last_close(position))
         # On bars of the past the order belongs to the bar that the bot stands at.
         named = time if self._feed.live or desk.cursor is None else desk.cursor
         intent = kernel.exit_intent(named, price, reason)

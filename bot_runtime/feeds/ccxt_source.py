@@ -55,7 +55,8 @@ class CcxtSource:
                 self._handle = await public_client(self._exchange_id, testnet=self._testnet)
             exchange = self._handle.exchange
             with _translated(self.key):
-                await exchange.load_markets()
+                if not await self._handle.load_market(self.key.symbol.replace("/", "")):
+                    await exchange.load_markets(reload=True)  # to name those that are near
             self._market = find_market(exchange, self.key.symbol, "symbol")
             allowed = exchange.timeframes or {}
             if self._timeframe not in allowed:

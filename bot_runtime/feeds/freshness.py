@@ -20,12 +20,14 @@ class Freshness:
         self._source = source
         self._seconds = timedelta(seconds=seconds)
         self._answered_at = self._began_at = source.now()
-        self._told = False
+        self._begun = self._told = False
         self.error = ""
 
     def began(self) -> None:
-        """Note that the venue's clock is known from now on."""
-        self._began_at = self._answered_at = self._source.now()
+        """Note that the venue's clock is known from now on; again changes nothing."""
+        if not self._begun:
+            self._begun = True
+            self._began_at = self._answered_at = self._source.now()
 
     def answered(self) -> None:
         """Note that the venue has said all that there is."""

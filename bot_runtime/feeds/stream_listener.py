@@ -43,7 +43,8 @@ class StreamListener:
                 self.up = False
                 await self._close(stream)
             self._failures += 1
-            _log.warning("stream_lost", market=str(self._source.key), reason=self._why, failures=self._failures)
+            tell = _log.warning if self._failures == 1 else _log.debug  # an outage is told once, not at each attempt
+            tell("stream_lost", market=str(self._source.key), reason=self._why, failures=self._failures)
             await self._sleep(backoff_seconds(self._failures))
 
     def drop(self, why: str) -> None:

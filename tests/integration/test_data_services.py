@@ -152,6 +152,13 @@ async def test_a_group_that_lacks_a_candle_is_no_bar(services, feed):
     assert [bar.time.hour for bar in await feed("coingecko").history(END, 3)] == [8, 10, 11]
 
 
+async def test_a_candle_that_was_open_when_its_answer_was_cached_is_not_taken(services, feed):
+    services.cached = timedelta(minutes=12)
+    services.market.hold(at("2024-03-05T12:02"))
+    (bar,) = await feed("coingecko", interval="30m").history(END, 1)
+    assert bar == services.market.bar("BTCUSDT", "30m", at("2024-03-05T11:00"))._replace(volume=0.0)
+
+
 async def test_a_refusal_holds_back_every_market_of_the_service(services, monkeypatch):
     waits = []
 

@@ -6,7 +6,7 @@ import structlog
 from structlog.testing import LogCapture
 
 from bot_core.models.errors import InvalidBotError, TransientError
-from bot_runtime.domain.bar import from_epoch_ms
+from bot_runtime.domain.bar import Bar, from_epoch_ms
 from bot_runtime.feeds import ccxt_source, freshness
 from bot_runtime.feeds.hub import MarketHub
 from bot_runtime.feeds.registry import build_feed
@@ -112,6 +112,19 @@ async def test_after_a_cut_the_stream_is_opened_again_and_nothing_is_lost(world)
     await world.market.advance(60)
     assert await take(bars, 3) == minutes(world, NEWEST + MINUTE, 3)
     assert world.market.sockets_opened == 2
+
+
+async def test_a_venue_that_was_away_is_read_on_where_it_was_left(world):
+    feed = world.feed()
+    await feed.newest()
+    bars = feed.bars(NEWEST)
+    await subscribed(world)
+    await world.exchange.stop()
+    world.market.hold(NOW + 3 * MINUTE)
+    await world.exchange.start()
+    await subscribed(world, 2)
+    await world.market.advance(60)
+    assert await take(bars, 4) == minutes(world, NEWEST + MINUTE, 4)
 
 
 async def test_while_no_socket_opens_the_venue_is_polled(polled):
@@ -220,6 +233,18 @@ async def test_twenty_bots_share_one_socket_and_one_history(world):
     assert world.asked() == 2
 
 
+async def test_bots_that_were_away_as_long_share_what_they_fetch(world):
+    start = NEWEST - 5000 * MINUTE
+    alone = world.feed()
+    await take(alone.bars(start), 5000)
+    asked = world.asked()
+    await alone.aclose()
+    streams = [world.feed().bars(start) for _ in range(20)]
+    found = await asyncio.gather(*(take(stream, 5000, timeout=60) for stream in streams))
+    assert all(bars == found[0] for bars in found)
+    assert world.asked() == 2 * asked
+
+
 async def test_the_last_bot_out_closes_the_subscription(world):
     first, second = world.feed(), world.feed()
     await first.newest()
@@ -277,6 +302,7 @@ async def test_history_of_a_young_market_is_what_there_is_and_is_not_asked_for_a
     feed = world.feed()
     assert len(await feed.history(NEWEST, 1000)) == 151
     asked = world.asked()
+    assert asked <= 4
     assert len(await feed.history(NEWEST, 1000)) == 151
     assert world.asked() == asked
 
@@ -323,12 +349,25 @@ async def test_polls_wait_for_the_close_and_a_little_by_chance(monkeypatch):
         waits.append(seconds)
         await asyncio.sleep(0 if seconds == 0 else 3600)
 
-    hub = MarketHub(sleep=remembered, patience=Patience(poll=1.0, spread=2.0))
+    hub = MarketHub(sleep=remembered, patience=Patience(poll=100.0, spread=2.0))
     async with live_world(monkeypatch, hub=hub) as world:
         await world.feed(transport="rest").newest()
         await eventually(lambda: any(seconds > 40 for seconds in waits), "the wait for the next close")
     wait = next(seconds for seconds in waits if seconds > 40)
-    assert 50 + 1.0 - 1 <= wait <= 50 + 3.0
+    assert 50 + 100 - 5 <= wait <= 50 + 102
+
+
+async def test_bars_may_be_scripted_and_lead_the_price_of_the_venue(world):
+    scripted = [Bar(NEWEST + index * MINUTE, 100.0, 120.0, 90.0, 110.0 + index, 1.0) for index in range(3)]
+    world.market.script(SYMBOL, "1m", scripted)
+    world.market.moves_prices = True
+    feed = world.feed()
+    assert await feed.history(NOW, 1) == scripted[:1]
+    bars = feed.bars(NEWEST)
+    await subscribed(world)
+    await world.market.advance(120)
+    assert await take(bars, 2) == scripted[1:]
+    assert world.exchange.venue.prices[SYMBOL] == 112
 
 
 async def test_the_old_name_websocket_means_the_stream_of_binance(world):

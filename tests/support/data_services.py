@@ -20,13 +20,14 @@ _Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 class DataServices:
     """`failing` answers with these status codes, one a request; `results` replaces Yahoo's whole results, by symbol;
-    `lost` are closes of candles that CoinGecko leaves out.
+    `lost` are closes of candles that CoinGecko leaves out, `cached` for how long its answers are old.
     """
 
     def __init__(self, market: MarketData) -> None:
         self.market = market
         self.requests: list[str] = []
         self.failing: list[int] = []
+        self.cached = timedelta()
         self.lost: set[datetime] = set()
         self.results: dict[str, dict[str, Any]] = {}
         self._runner: web.AppRunner | None = None
@@ -88,10 +89,13 @@ class DataServices:
         days = int(request.query["days"])
         interval = canonical_interval("30m" if days == 1 else "4h")
         step = timedelta(seconds=interval_seconds(interval))
-        time = open_of(self.market.now - timedelta(days=days), interval) + step
+        now = self.market.now - self.cached
+        time = open_of(now - timedelta(days=days), interval) + step
         rows = []
-        while time <= self.market.now:  # the last one is open
+        while time <= now:
             bar = self.market.bar(symbol, interval, time)
+            if time + step > now:  # as far as it went when the answer was made
+                bar = bar._replace(high=bar.open, low=bar.open, close=bar.open)
             if time + step not in self.lost:
                 rows.append([epoch_ms(time + step), *bar[1:5]])
             time += step

@@ -46,6 +46,8 @@ def market_data_of(venue: Venue) -> "MarketData":
 class MarketData:
     """Faults: `silent` sends nothing, `refusing` opens no socket, `skip_closed` loses so many closing events,
     `repeat` sends each closing event twice, and the one before once more; `drop` cuts every socket.
+
+    With `moves_prices` the venue's price of a market that is subscribed to is the close of its newest bar.
     """
 
     def __init__(self, venue: Venue) -> None:
@@ -58,8 +60,7 @@ class MarketData:
         self.sockets: list[Socket] = []
         self.sockets_opened = 0
         self.subscriptions: list[str] = []
-        self.silent = self.refusing = self.repeat = False
-        self.follow = False
+        self.silent = self.refusing = self.repeat = self.moves_prices = False
         self.skip_closed = 0
 
     @property
@@ -153,8 +154,8 @@ class MarketData:
 
     async def _send_closed(self, name: str, time: datetime) -> None:
         symbol, interval = _market_of(name)
-        if self.follow:
-            self.move_price(symbol, interval, time)
+        if self.moves_prices:
+            self._venue.set_price(symbol, Decimal(f"{self.bar(symbol, interval, time).close:.2f}"))
         if self.skip_closed:
             self.skip_closed -= 1
             return
@@ -191,8 +192,10 @@ def _market_of(name: str) -> tuple[str, str]:
 
 
 def add_market_data(app: web.Application, venue: Venue) -> None:
-    """Add /api/v3/klines, /ws, /stream and POST /admin/market with `hold` (ISO 8601), `advance` (seconds) and
-    `follow` (such as BTCUSDT@1s: trade at the closes of these bars).
+    """Add /api/v3/klines, /ws, /stream and POST /admin/market.
+
+    That takes `hold` (ISO 8601), `advance` (seconds), `moves_prices`, `script` (symbol, interval and bars as lists),
+    `follow` (such as BTCUSDT@1s: trade at the closes of these bars from now on) and `drop`.
     """
     data = market_data_of(venue)
 
@@ -207,11 +210,15 @@ def add_market_data(app: web.Application, venue: Venue) -> None:
         body = await request.json()
         if "follow" in body:
             symbol, interval = str(body["follow"]).split("@")
-            data.follow = True
+            data.moves_prices = True
             data.move_price(symbol, interval, open_of(data.now, interval))
         if "hold" in body:
             data.hold(datetime.fromisoformat(body["hold"]))
-        if "advance" in body or "hold" in body:
+        if "script" in body:
+            symbol, interval, rows = (body["script"][name] for name in ("symbol", "interval", "bars"))
+            data.script(symbol, interval, [Bar(datetime.fromisoformat(row[0]), *row[1:]) for row in rows])
+        data.moves_prices = body.get("moves_prices", data.moves_prices)
+        if body.keys() & {"advance", "hold"}:
             await data.advance(float(body.get("advance", 0)))
         if body.get("drop"):
             await data.drop()

@@ -158,7 +158,7 @@ def test_a_sample_that_was_meant_to_run_is_valid_and_means_what_it_says(name: st
         config.data.data_source,
     )
     assert (config.broker.trading_mode, config.broker.commission) == ("paper", Decimal("0.001"))
-    assert (parsed.config is not None) == (config.data.data_source == "file")
+    assert parsed.config is config
 
 
 @pytest.mark.parametrize("name", REFUSED)
