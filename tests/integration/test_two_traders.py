@@ -54,9 +54,14 @@ class Rivals:
         rows = self.world.rows("SELECT epoch FROM bot_leases WHERE bot_id = :bot", bot=self.bot_id)
         return int(rows[0]["epoch"]) if rows else 0
 
+    @property
+    def trades(self) -> int:
+        return len(self.world.orders(self.bot_id, purpose="exit", state="filled"))
+
     def round(self) -> None:
-        self.world.wait(lambda: self.holder, "a holder of the lease")
-        time.sleep(self.dice.uniform(0.0, 1.5))
+        before = self.trades
+        self.world.wait(lambda: self.trades > before, "a whole trade", 60)
+        time.sleep(self.dice.uniform(0.0, 3.0))
         way = self.dice.choice(["kill", "pause", "pause_before_send", "pause_before_send", "terminate"])
         self.struck.append(way)
         getattr(self, way)()
