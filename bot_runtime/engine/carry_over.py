@@ -16,7 +16,7 @@ from bot_runtime.strategies.registry import ENTRIES, EXITS
 
 #: Of each exit rule whose state outlives a change: the fields that parameters went into, and what they begin with.
 #: An empty set of parameters stands for all.
-_COMPUTED: Mapping[str, Mapping[str, tuple[frozenset[str], Any]]] = {
+COMPUTED: Mapping[str, Mapping[str, tuple[frozenset[str], Any]]] = {
     "ATRExitMixin": {"entry_atr": (frozenset({"atr_period"}), None), "stop": (frozenset(), None)},
     "AdvancedATRExitMixin": {
         "risk": (frozenset(), None),
@@ -24,7 +24,7 @@ _COMPUTED: Mapping[str, Mapping[str, tuple[frozenset[str], Any]]] = {
         "phase": (frozenset(), 0),
         "bars_since_move": (frozenset(), None),
     },
-    "MultiLevelATRExitMixin": {"stop": (frozenset(), None)},
+    "MultiLevelAtrExitMixin": {"stop": (frozenset(), None)},
     "TrailingStopExitMixin": {},
     "TimeBasedExitMixin": {},
 }
@@ -67,7 +67,7 @@ def _exit(old: RuleConfig, new: RuleConfig, saved: Any) -> Any:
     if _is_same(old, new):
         return saved
     state = saved.get("state") if isinstance(saved, Mapping) else None
-    computed = _COMPUTED.get(new.name)
+    computed = COMPUTED.get(new.name)
     if old.name != new.name or computed is None or not isinstance(state, Mapping):
         return None
     names = {*old.parameters, *new.parameters}

@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 from sqlalchemy import func, select, text
 
+from bot_core.models.config import BotConfig
 from bot_core.models.errors import TransientError
 from bot_core.models.extensions import Group, use_extensions
 from bot_core.schema import messages, orders
@@ -47,6 +48,9 @@ class FaultyFeed(GeneratedFeed):
 
 
 class FaultyBroker(PaperBroker):
+    def __init__(self, config: BotConfig) -> None:
+        super().__init__(config.broker.commission)
+
     async def submit(self, *args: Any, **more: Any) -> Any:
         while "hang" in FAULTS or "cling" in FAULTS:
             try:

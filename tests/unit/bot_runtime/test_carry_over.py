@@ -1,3 +1,4 @@
+import dataclasses
 from typing import Any
 
 import pytest
@@ -5,7 +6,8 @@ import pytest
 from bot_core.models.config import BotConfig, parse_config
 from bot_runtime.brokers.paper_venue import PaperVenue
 from bot_runtime.domain.account import Account
-from bot_runtime.engine.carry_over import begins_anew, carried_state
+from bot_runtime.domain.order import fill_of
+from bot_runtime.engine.carry_over import COMPUTED, begins_anew, carried_state
 from bot_runtime.engine.kernel import Kernel
 from bot_runtime.indicators.history import History
 from bot_runtime.strategies.registry import EXITS, build_sizing, build_strategy
@@ -38,7 +40,7 @@ def state_in_a_position(document: dict[str, Any], bars_held: int = 8) -> dict[st
     )
     venue, held = PaperVenue(COMMISSION), 0
     for bar in made_up_bars(3000, seed=3, interval=3600):
-        for fill in venue.match(bar):
+        for fill in map(fill_of, venue.match(bar)):
             assert kernel.pending is not None
             kernel.on_fill(kernel.pending, fill)
         intent = kernel.on_bar(bar)
@@ -123,6 +125,17 @@ def test_without_a_readable_old_document_the_state_is_left_to_the_rules_themselv
     state = state_in_a_position(a_bot())
     assert carried_state(None, config_of(a_bot()), state) == state
     assert carried_state("junk", config_of(a_bot()), {}) == {}
+
+
+def test_what_is_said_of_rules_is_said_of_rules_and_fields_that_are_there() -> None:
+    for name, computed in COMPUTED.items():
+        fields = {field.name for field in dataclasses.fields(EXITS[name].memory_type)}  # type: ignore[attr-defined]
+        assert computed.keys() <= fields, name
+        assert all(inputs <= parameters_of(name) for inputs, _ in computed.values())
+
+
+def parameters_of(rule: str) -> set[str]:
+    return set(config_of(a_bot(rule)).strategy.exit.parameters)
 
 
 @pytest.mark.parametrize("rule", [*EXITS])
