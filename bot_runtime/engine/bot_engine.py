@@ -199,6 +199,7 @@ class BotEngine:
             raise
         if not refused:
             self._dirty = False
+            await self._desk.protect()  # a venue may have filled the entry at once
             return ""
         return f"entry signal, but {refused}"
 

@@ -137,6 +137,8 @@ class OrderDesk:
     async def protect(self) -> None:
         """Make the protective stop at the venue what the kernel wants it to be."""
         kernel = self.kernel
+        if not kernel.watches and kernel.protective is None:
+            return
         wanted = kernel.wanted_stop()
         if wanted is kernel.protective or (wanted is None and kernel.pending is not None):
             return  # before an exit the stop is withdrawn by whoever sends the exit

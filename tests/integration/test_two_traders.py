@@ -85,7 +85,7 @@ class Rivals:
     def pause_before_send(self) -> None:
         """The process stops itself; whoever it is, the other one has taken over when it goes on."""
         epoch = self.epoch
-        self.flag.touch()
+        self.flag.write_text(self.dice.choice(["side=BUY", "side=SELL type=MARKET", "side=SELL type=STOP"]))
         stopped = self.world.wait(lambda: next((p for p in self.processes if is_stopped(p)), None), "a pause")
         self.outlast(stopped, epoch)
 

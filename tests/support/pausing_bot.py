@@ -1,6 +1,7 @@
 """`tradingbot` that stops itself (SIGSTOP) right before an order leaves: signed, its lease checked, not yet sent.
 
-It does so once for each time that the file named by PAUSE_BEFORE_SEND is there, which it removes.
+It does so once for each time that the file named by PAUSE_BEFORE_SEND is there, which it removes, and for an order
+that has all the words of the file in it, such as `side=SELL type=MARKET`.
 """
 
 import os
@@ -19,8 +20,9 @@ def pause_before_sends(flag: Path) -> None:
 
     def paused(self: Any, request: Any, url: Any, **options: Any) -> Any:
         if request.__name__ == "post" and "/order" in str(url) and flag.exists():
-            flag.unlink(missing_ok=True)
-            os.kill(os.getpid(), signal.SIGSTOP)
+            if all(word in str(options.get("data")) for word in flag.read_text().split()):
+                flag.unlink(missing_ok=True)
+                os.kill(os.getpid(), signal.SIGSTOP)
         return send(self, request, url, **options)
 
     kind._send = paused  # type: ignore[method-assign]
