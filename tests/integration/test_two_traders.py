@@ -36,7 +36,8 @@ class Rivals:
         self.dice = random.Random(seed)
         self.flag = world.folder / "pause-before-send"
         world.environment["PAUSE_BEFORE_SEND"] = str(self.flag)
-        world.environment["PYTHONPATH"] = str(Path(__file__).parents[1])
+        given = os.environ.get("PYTHONPATH", "")
+        world.environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), given])
         self.processes = [self.begin(), self.begin()]
         self.struck: list[str] = []
 
@@ -91,7 +92,8 @@ class Rivals:
 
     def outlast(self, victim: Service, epoch: int) -> None:
         self.world.wait(lambda: self.epoch > epoch, "another holder", timeout=60)
-        time.sleep(self.dice.uniform(0.0, 1.0))
+        # Soon, while the other one still waits for a late order; or after it has sent the same order itself.
+        time.sleep(self.dice.choice([0.0, 1.0, 9.0]))
         victim.process.send_signal(signal.SIGCONT)
 
     def victim(self) -> Service:
