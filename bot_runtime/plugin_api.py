@@ -1,45 +1,78 @@
 """What a plugin imports: the names here stay, whatever moves behind them. docs/plugins.md explains them.
 
 `EntryPlugin` and `ExitPlugin` do the duties that a rule without state has no use for. A rule need not derive from
-them: whatever does the duties of the ports in `entries/base.py` and `exits/base.py` is one.
+them: whatever does the duties of the ports in `entries/base.py` and `exits/base.py` is one. A feed of bars of the past
+may derive from `PastFeed`.
 """
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from bot_core.models.config import BotConfig
 from bot_core.models.errors import InvalidBotError, TransientError
 from bot_core.models.problem import Notice
 from bot_core.models.rule import RuleConfig
 from bot_core.models.rule_parameters import Parameter
-from bot_runtime.brokers.base import Broker, UnknownOutcomeError
+from bot_runtime.brokers.base import (
+    Broker,
+    Fence,
+    FencedError,
+    NotSentError,
+    UnknownOutcomeError,
+    VenueUnavailableError,
+)
 from bot_runtime.domain.bar import Bar
-from bot_runtime.domain.order import Fill, OrderIntent
+from bot_runtime.domain.market import MarketRules
+from bot_runtime.domain.order import (
+    Fill,
+    OrderIntent,
+    OrderReport,
+    OrderStatus,
+    OrderType,
+    Purpose,
+    RestingOrder,
+    Side,
+)
 from bot_runtime.domain.position import Position
-from bot_runtime.feeds.base import Feed
+from bot_runtime.feeds.base import Feed, PastFeed, Sleeper
 from bot_runtime.indicators.base import Columns, Floats, Indicator
 from bot_runtime.indicators.view import View
 from bot_runtime.strategies.base import State, Strategy
 
 __all__ = [
     "Bar",
+    "BotConfig",
     "Broker",
     "Columns",
     "EntryPlugin",
     "ExitPlugin",
     "Feed",
+    "Fence",
+    "FencedError",
     "Fill",
     "Floats",
     "Indicator",
     "InvalidBotError",
+    "MarketRules",
+    "NotSentError",
     "Notice",
     "OrderIntent",
+    "OrderReport",
+    "OrderStatus",
+    "OrderType",
     "Parameter",
+    "PastFeed",
     "Position",
+    "Purpose",
+    "RestingOrder",
     "RuleConfig",
+    "Side",
+    "Sleeper",
     "State",
     "Strategy",
     "TransientError",
     "UnknownOutcomeError",
+    "VenueUnavailableError",
     "View",
 ]
 

@@ -1,13 +1,14 @@
-"""What every test shares: the option that writes golden files anew."""
+"""What every test shares: the option that writes golden files anew, quiet logs, and no way to a real venue."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bot_core.logs import configure_logging
+from support.nowhere import NOWHERE
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,6 +29,15 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, Any], None]:
         assert json.loads(path.read_text(encoding="utf-8")) == document
 
     return check
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nowhere() -> Iterator[None]:
+    """No test talks to a real venue or data service: one that forgets its stand-in finds nobody."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in NOWHERE.items():
+            patch.setenv(name, value)
+        yield
 
 
 @pytest.fixture(autouse=True)

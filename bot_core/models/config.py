@@ -1,7 +1,7 @@
 """The config document of one bot, of any shape, read into one frozen model.
 
 `parse_config` finds every problem at once and never raises on bad input. It reads the document alone: no
-file, no environment, no database. Whether a document is valid is one question, whether this version can run it another.
+file, no environment, no database.
 """
 
 from collections.abc import Mapping
@@ -94,24 +94,15 @@ class BotConfig(BaseModel):
 
 
 class ParsedConfig(BaseModel):
-    """What reading a document gave.
-
-    `config` is for whoever runs the bot: None where the document has problems or this version can't run it.
-    `valid` is for whoever only looks at the document: there exactly when it has no problems.
-    """
+    """What reading a document gave; `config` is there exactly when the document has no problems."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
-    valid: BotConfig | None
+    config: BotConfig | None
     problems: tuple[Problem, ...]
-    unavailable: tuple[Problem, ...] = ()
     notices: tuple[Notice, ...] = ()
     shape: Shape | None = None
     canonical: Mapping[str, Any] | None = None
-
-    @property
-    def config(self) -> BotConfig | None:
-        return None if self.unavailable else self.valid
 
     @property
     def is_bot(self) -> bool:
@@ -124,12 +115,7 @@ class ParsedConfig(BaseModel):
 
         Both sides write it in these very words, or each would overwrite the other's.
         """
-        parts = []
-        if self.problems:
-            parts.append("invalid configuration: " + "; ".join(map(str, self.problems)))
-        if self.unavailable:
-            parts.append("cannot run in this version: " + "; ".join(map(str, self.unavailable)))
-        return "; ".join(parts)
+        return "invalid configuration: " + "; ".join(map(str, self.problems)) if self.problems else ""
 
 
 def parse_config(document: Any) -> ParsedConfig:
@@ -140,14 +126,14 @@ def parse_config(document: Any) -> ParsedConfig:
 def parse_normalised(given: Normalised) -> ParsedConfig:
     """Judge a document that was normalised before; paths are those of the original."""
     if given.document is None:
-        return ParsedConfig(valid=None, problems=given.problems)
+        return ParsedConfig(config=None, problems=given.problems)
     problems: list[Problem] = []
     notices: list[Notice] = []
     parts = _parts(given.document, problems, notices)
     _judge_live(given.document, problems)
     problems = [*given.problems, *map(given.at_origin, problems)]
     return ParsedConfig(
-        valid=None if problems else BotConfig(**parts),
+        config=None if problems else BotConfig(**parts),
         problems=tuple(problems),
         notices=(*given.notices, *map(given.noted_at_origin, notices)),
         shape=given.shape,

@@ -77,7 +77,7 @@ def run_job(job: Job, progress: Advance | None = None) -> Outcome:
 
 def _run(job: Job, progress: Advance | None) -> Outcome:
     parsed = _rehearsed(_document(job.path, job.bot), job.bars)
-    config = parsed.valid
+    config = parsed.config
     if config is None:
         raise InvalidBotError("\n".join(str(problem) for problem in parsed.problems))
     data = config.data.model_dump(exclude_none=True)

@@ -91,8 +91,8 @@ async def _import(store: BotStore, args: argparse.Namespace) -> int:
     for name, document in found:
         bot_id = await store.insert(document, user_id)
         parsed = parse_config(document)
-        print(f"{bot_id}  {name}" + (f"  ({_why_not(parsed)})" if parsed.error else ""))
-        for problem in (*parsed.problems, *parsed.unavailable):
+        print(f"{bot_id}  {name}" + ("  (invalid: it won't run until it is repaired)" if parsed.error else ""))
+        for problem in parsed.problems:
             print(f"   problem  {problem}", file=sys.stderr)
     return 0
 
@@ -116,10 +116,6 @@ def _readable(paths: list[Path]) -> tuple[list[tuple[str, Any]], list[str]]:
     return found, refused
 
 
-def _why_not(parsed: ParsedConfig) -> str:
-    return "cannot run in this version" if parsed.valid else "invalid: it won't run until it is repaired"
-
-
 async def _sample(store: BotStore, args: argparse.Namespace) -> int:
     async with store.database.read() as connection:
         count = await connection.scalar(select(func.count()).select_from(bots_table))
@@ -136,7 +132,7 @@ async def _list(store: BotStore, args: argparse.Namespace) -> int:
     rows = []
     halts = await HaltStore(store.database).active()
     for row in await store.all():
-        config = parse_config(row.config).valid
+        config = parse_config(row.config).config
         halt = halt_of(halts, row.id, row.user_id)
         rows.append(
             {
@@ -178,16 +174,14 @@ async def _validate(store: BotStore, args: argparse.Namespace) -> int:
         for row, parsed in results:
             print_findings(f"bot {row.id}", parsed)
     missing = _all_found(args.ids, [row.id for row in rows])
-    return missing or (0 if all(parsed.valid for _, parsed in results) else 1)
+    return missing or (0 if all(parsed.config for _, parsed in results) else 1)
 
 
 def _finding(bot_id: int, parsed: ParsedConfig) -> dict[str, Any]:
     return {
         "id": bot_id,
-        "valid": parsed.valid is not None,
-        "runs": parsed.config is not None,
+        "valid": parsed.config is not None,
         "problems": [*map(str, parsed.problems)],
-        "unavailable": [*map(str, parsed.unavailable)],
     }
 
 

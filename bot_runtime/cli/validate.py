@@ -36,25 +36,23 @@ def run(args: argparse.Namespace) -> int:
     if args.canonical:
         documents = [parsed.canonical for _, parsed in results if parsed.canonical is not None]
         print(json.dumps(documents[0] if len(results) == len(documents) == 1 else documents, indent=2))
-    return 0 if results and all(parsed.valid is not None for _, parsed in results) else 1
+    return 0 if results and all(parsed.config is not None for _, parsed in results) else 1
 
 
 def print_findings(name: str, parsed: ParsedConfig, *, to_stderr: bool = False) -> None:
-    """Whether it is valid, what is wrong with it, what keeps this version from running it, what is odd."""
+    """Whether it is valid, what is wrong with it, what is odd."""
     file = sys.stderr if to_stderr else sys.stdout
     print(f"{name}: {_verdict(parsed)}", file=file)
     for problem in parsed.problems:
         print(f"  problem  {problem}", file=file)
-    for problem in parsed.unavailable:
-        print(f"  cannot run in this version  {problem}", file=file)
     for notice in parsed.notices:
         print(f"  notice   {notice}", file=file)
 
 
 def _verdict(parsed: ParsedConfig) -> str:
-    if parsed.valid is None:
+    if parsed.config is None:
         return "INVALID" if parsed.is_bot else "NOT A BOT"
-    return "valid, but cannot run in this version" if parsed.unavailable else "valid"
+    return "valid"
 
 
 def _parsed(path: Path) -> list[tuple[str, ParsedConfig]]:
@@ -62,15 +60,13 @@ def _parsed(path: Path) -> list[tuple[str, ParsedConfig]]:
         return [(name, parse_config(document)) for name, document in read_bots(path)]
     except TradingBotError as error:
         message = str(error).removeprefix(f"{path}: ")
-        return [(str(path), ParsedConfig(valid=None, problems=(Problem("config", None, message),)))]
+        return [(str(path), ParsedConfig(config=None, problems=(Problem("config", None, message),)))]
 
 
 def _as_json(name: str, parsed: ParsedConfig) -> dict[str, Any]:
     return {
         "path": name,
-        "valid": parsed.valid is not None,
-        "runs": parsed.config is not None,
+        "valid": parsed.config is not None,
         "problems": [str(problem) for problem in parsed.problems],
-        "unavailable": [str(problem) for problem in parsed.unavailable],
         "notices": [str(notice) for notice in parsed.notices],
     }

@@ -37,7 +37,7 @@ def carried_state(old_document: Any, new_config: BotConfig, saved_rule_state: Ma
     to be told of the open position (`opened`) after it has loaded the result.
     """
     saved = dict(saved_rule_state)
-    old = parse_config(old_document).valid
+    old = parse_config(old_document).config
     if old is None or old.strategy == new_config.strategy:
         return {} if old is not None and moved_market(old, new_config) else saved
     if moved_market(old, new_config) or not (_is_plain(old) and _is_plain(new_config)):

@@ -116,12 +116,11 @@ def _conditions(
     runs = ready and verdict.phase is Phase.RUNNING and record.row.status == BotStatus.RUNNING
     trading, why, what = _trading(record, runs=runs)
     valid = record.parsed.config is not None
-    why_not = "Unavailable" if record.parsed.valid is not None else "Invalid"
     not_ready = verdict.message if verdict.phase is not Phase.RUNNING or not ready else ""
     return [
         _condition(old, now, "Ready", on=ready, reason="PodReady" if ready else verdict.phase, message=not_ready),
         _condition(
-            old, now, "ConfigValid", on=valid, reason="Valid" if valid else why_not, message=record.config_error
+            old, now, "ConfigValid", on=valid, reason="Valid" if valid else "Invalid", message=record.config_error
         ),
         _condition(old, now, "Trading", on=trading, reason=why, message=what),
     ]

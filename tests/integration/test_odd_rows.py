@@ -4,10 +4,7 @@ import json
 import random
 from pathlib import Path
 
-from sqlalchemy import func, select
-
 from bot_core.models.config import parse_config
-from bot_core.schema import bots
 from bot_core.store.database import Database
 from bot_core.store.upgrade import upgrade
 from bot_runtime.engine.board import Phase
@@ -16,6 +13,7 @@ from support.bots import a_document, insert_bot, surroundings
 from support.mutation import ODD, mutate
 
 PACED = {"data_source": "generated", "interval": "1h", "seed": 3, "speed": 5}
+LIVE = ("binance", "kraken", "websocket", "yahoo", "coingecko", "ibkr")
 KINDS = ("drop", "replace", "add", "rename", "move", "secret")
 
 
@@ -23,7 +21,8 @@ def odd_documents(count: int) -> list[dict[str, object]]:
     dice = random.Random(20261123)
     found = []
     while len(found) < count:
-        document = copy.deepcopy(a_document(data=PACED))
+        live = {"data_source": dice.choice(LIVE), "interval": "1h"}
+        document = copy.deepcopy(a_document(data=live if dice.random() < 0.2 else PACED))
         for _ in range(dice.randint(1, 3)):
             way = [dice.randrange(12) for _ in range(dice.randint(1, 5))]
             mutate(document, dice.choice(KINDS), way, dice.choice(ODD), dice.choice(["data", "type", "name", "x"]))
@@ -35,7 +34,7 @@ def odd_documents(count: int) -> list[dict[str, object]]:
     return found
 
 
-async def test_a_fleet_of_odd_rows_ends_nothing_and_each_refused_one_says_why(tmp_path: Path) -> None:
+async def test_a_fleet_of_odd_rows_ends_nothing_and_each_that_does_not_run_says_why(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'odd.db'}"
     upgrade(url)
     database = Database(url)
@@ -47,10 +46,13 @@ async def test_a_fleet_of_odd_rows_ends_nothing_and_each_refused_one_says_why(tm
     stop = asyncio.Event()
     running = asyncio.create_task(manager.run(stop))
 
+    def waits(bot_id: int) -> bool:
+        board = around.fleet.bots.get(bot_id)
+        return board is not None and board.phase is Phase.WAITING and bool(board.message)
+
     async def judged() -> int:
-        async with database.read() as connection:
-            query = select(func.count()).select_from(bots).where(bots.c.status.in_(["error", "running"]))
-            return int(await connection.scalar(query) or 0)
+        rows = await around.store.all()
+        return sum(row.status in {"error", "running"} or waits(row.id) for row in rows)
 
     wanted = 1 + sum(document.get("enabled") is not False for document in documents)
     async with asyncio.timeout(60):
@@ -67,7 +69,15 @@ async def test_a_fleet_of_odd_rows_ends_nothing_and_each_refused_one_says_why(tm
     refused = [bot_id for bot_id in odd if rows[bot_id].status == "error"]
     assert len(refused) > 10
     assert all(rows[bot_id].extra_metadata["last_error"] for bot_id in refused)
-    assert all(rows[i].status == "error" for i, d in zip(odd, documents, strict=True) if parse_config(d).config is None)
+    configs = {bot_id: parse_config(document).config for bot_id, document in zip(odd, documents, strict=True)}
+    assert all(rows[bot_id].status == "error" for bot_id, config in configs.items() if config is None)
+    live = [i for i, config in configs.items() if config is not None and config.data.data_source in LIVE]
+    assert len(live) > 5
+    for bot_id in live:  # nobody listens where the tests look for venues
+        board = around.fleet.bots[bot_id]
+        assert board.phase in {Phase.WAITING, Phase.STARTING}
+        assert board.errors
+        assert not board.bars
     stop.set()
     await running
     await manager.shutdown()

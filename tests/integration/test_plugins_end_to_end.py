@@ -3,6 +3,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,17 @@ def bars(tmp_path: Path) -> Path:
     path = tmp_path / "bars.csv"
     path.write_text("\n".join(rows))
     return path
+
+
+@pytest.fixture
+def in_this_process(places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.syspath_prepend(str(places[0]))
+    monkeypatch.setenv("TRADINGBOT_PLUGINS", str(places[1]))
+    monkeypatch.setattr(module, "_used", [])
+    before = use_extensions(Plugins(list))
+    install()
+    yield
+    use_extensions(before)
 
 
 def tradingbot(places: tuple[Path, Path], *words: Any) -> subprocess.CompletedProcess[str]:
@@ -92,6 +106,7 @@ def test_the_command_lists_what_was_found_and_what_is_broken(places: tuple[Path,
     found = {row["plugin"]: row["trouble"] for row in json.loads(done.stdout)}
     assert done.returncode == 1
     assert [name for name, trouble in found.items() if trouble is None] == [
+        "brokers atonce",
         "entries DipEntry",
         "exits HoldExit",
         "strategies EveryTenth",
@@ -99,17 +114,11 @@ def test_the_command_lists_what_was_found_and_what_is_broken(places: tuple[Path,
     assert sum("broken" in name or "BrokenEntry" in name for name in found) == 2
 
 
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize("strategy", [RULES, STRATEGY], ids=["wheel", "file"])
-async def test_plugins_trade_in_a_bot_and_a_restart_changes_nothing(
-    places: tuple[Path, Path], sqlite_url: str, strategy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(places[0]))
-    monkeypatch.setenv("TRADINGBOT_PLUGINS", str(places[1]))
-    monkeypatch.setattr(module, "_used", [])
-    before = use_extensions(Plugins(list))
+async def test_plugins_trade_in_a_bot_and_a_restart_changes_nothing(sqlite_url: str, strategy: dict[str, Any]) -> None:
     database = Database(sqlite_url)
     try:
-        install()
         whole, parted = [await insert_bot(database, a_document(strategy=strategy)) for _ in range(2)]
         await run_to_the_end(await an_instance(surroundings(database), whole))
         around = surroundings(database)
@@ -123,7 +132,6 @@ async def test_plugins_trade_in_a_bot_and_a_restart_changes_nothing(
         first, second = await books(database, whole), await books(database, parted)
     finally:
         await database.aclose()
-        use_extensions(before)
     assert len(first["trading_trades"]) > 5
     assert {trade["strategy_name"] for trade in first["trading_trades"]} == {strategy["type"]}
     times = [
@@ -131,3 +139,22 @@ async def test_plugins_trade_in_a_bot_and_a_restart_changes_nothing(
     ]
     assert times[0] == times[1]
     assert first["money"] == second["money"]
+
+
+@pytest.mark.usefixtures("in_this_process")
+async def test_a_broker_of_a_plugin_fills_the_orders_of_a_bot(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    broker = {"type": "AtOnce", "trading_mode": "paper", "cash": 1000, "commission": 0.01}
+    try:
+        bot_id = await insert_bot(database, a_document(strategy=STRATEGY, broker=broker))
+        await run_to_the_end(await an_instance(surroundings(database), bot_id))
+        found = await books(database, bot_id)
+    finally:
+        await database.aclose()
+    closed = [trade for trade in found["trading_trades"] if trade["status"] == "closed"]
+    assert len(closed) > 20
+    for trade in closed:
+        assert trade["exit_time"] - trade["entry_time"] == timedelta(hours=5)
+        value = trade["size"] * (trade["entry_price"] + trade["exit_price"])
+        assert trade["commission"] == pytest.approx(value * Decimal("0.01"), abs=Decimal("1e-7"))
+    assert {order["state"] for order in found["bot_orders"]} == {"filled"}

@@ -26,8 +26,8 @@ def a_live_config(broker: Mapping[str, Any] | None = None, **changes: Any) -> Bo
     document = a_live_document(**changes)
     document["broker"] |= dict(broker or {})
     parsed = parse_config(document)
-    assert parsed.valid is not None, parsed.error
-    return parsed.valid
+    assert parsed.config is not None, parsed.error
+    return parsed.config
 
 
 def an_order(name: str = "tb7-en-1", **changes: Any) -> OrderIntent:

@@ -17,8 +17,8 @@ def a_live_config(kind: str, symbol: str, *, secret: str | None = "bot-keys", **
         data={"data_source": "binance", "interval": "1m"},
     )
     parsed = parse_config(document)
-    assert parsed.valid is not None, parsed.error
-    return parsed.valid
+    assert parsed.config is not None, parsed.error
+    return parsed.config
 
 
 def an_intent(

@@ -21,6 +21,9 @@ RSIOrBBEntryMixin = "dip_rules:DipEntry"
 [project.entry-points."tradingbot.exits"]
 HoldExit = "dip_rules:HoldExit"
 
+[project.entry-points."tradingbot.brokers"]
+atonce = "dip_rules.venue:AtOnce"
+
 [tool.hatch.build.targets.wheel]
 packages = ["dip_rules"]
 """
@@ -79,6 +82,61 @@ class HoldExit:
         self._held = (state or {}).get("held", 0)
 '''
 
+VENUE = '''
+"""A venue that fills every order at once, at the price that it was decided at. Its commission is the document's."""
+
+from bot_runtime.plugin_api import MarketRules, OrderReport, OrderStatus
+
+
+class AtOnce:
+    account = "at-once"
+    live = False
+    settle_seconds = 0.0
+    clock_skew = None
+
+    def __init__(self, config):
+        self._commission = config.broker.commission
+        self._reports = {}
+
+    async def connect(self):
+        return MarketRules()
+
+    async def submit(self, intent, fence):
+        value = intent.quantity * intent.signal_price
+        report = OrderReport(
+            client_order_id=intent.client_order_id,
+            broker_order_id="1",
+            status=OrderStatus.FILLED,
+            quantity=intent.quantity,
+            filled=intent.quantity,
+            average_price=intent.signal_price,
+            commission=self._commission * value,
+            time=intent.signal_time,
+        )
+        return self._reports.setdefault(intent.client_order_id, report)
+
+    async def find(self, client_order_id):
+        return self._reports.get(client_order_id)
+
+    async def cancel(self, client_order_id):
+        return self._reports.get(client_order_id)
+
+    async def orders(self, prefix, since):
+        return [report for name, report in self._reports.items() if name.startswith(prefix)]
+
+    async def holdings(self):
+        return None
+
+    def restore(self, orders):
+        """It fills at once: nothing rests."""
+
+    async def on_bar(self, bar):
+        return []
+
+    async def aclose(self):
+        """Nothing is held."""
+'''
+
 STRATEGY_FILE = '''
 """Buys every tenth bar and sells five bars later."""
 
@@ -127,6 +185,7 @@ def write_project(folder: Path) -> Path:
     package.mkdir(parents=True)
     (folder / "pyproject.toml").write_text(PROJECT_TOML)
     (package / "__init__.py").write_text(RULES)
+    (package / "venue.py").write_text(VENUE)
     (package / "broken.py").write_text("raise RuntimeError('this plugin is broken')\n")
     return folder
 

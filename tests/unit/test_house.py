@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from support.nowhere import NOWHERE
+
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -46,3 +48,10 @@ def test_what_a_bot_process_imports_has_neither_kopf_nor_kubernetes_nor_data_fra
     code = f"import sys, bot_runtime.cli.main; print({unwanted!r} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_the_tests_put_every_address_of_a_service_where_nobody_is() -> None:
+    read = [path.read_text(encoding="utf-8") for path in (PROJECT / "bot_runtime").rglob("*.py")]
+    named = set(re.findall(r'"(TRADINGBOT_\w+_URL|IBKR_HOST|IBKR_\w*PORT)"', "".join(read)))
+    assert {"TRADINGBOT_EXCHANGE_URL", "IBKR_PAPER_PORT"} <= named
+    assert named <= NOWHERE.keys()

@@ -82,7 +82,7 @@ def test_what_is_no_object_is_refused_in_words(odd: Any) -> None:
 @pytest.mark.parametrize("odd", [["binance"], {"a": 1}, 3, None])
 def test_an_odd_type_of_a_live_broker_is_refused_in_words(odd: Any) -> None:
     parsed = parse_config(a_document(broker={"type": odd, "trading_mode": "live"}))
-    assert parsed.valid is None
+    assert parsed.config is None
     assert "broker" in parsed.error
 
 
@@ -123,6 +123,6 @@ def test_a_document_with_anything_anywhere_raises_nothing_and_every_refusal_name
     keys = list(place)
     place[keys[last % len(keys)]] = value
     parsed = parse_config(document)
-    assert (parsed.valid is None) == bool(parsed.problems)
+    assert (parsed.config is None) == bool(parsed.problems)
     assert (parsed.config is None) == bool(parsed.error)
     assert all(problem.path for problem in parsed.problems)

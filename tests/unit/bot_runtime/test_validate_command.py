@@ -46,8 +46,8 @@ def test_every_file_of_a_folder_is_judged_whatever_is_wrong_with_one(
 def test_findings_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", "--json", written(tmp_path, "a.json", CURRENT | {"symbol": None})]) == 1
     (found,) = json.loads(capsys.readouterr().out)
-    assert (found["valid"], found["runs"], len(found["unavailable"])) == (False, False, 0)
-    assert found["problems"] == ["symbol: is missing; allowed: 1 to 20 letters and digits, such as BTCUSDT"]
+    problem = "symbol: is missing; allowed: 1 to 20 letters and digits, such as BTCUSDT"
+    assert (found["valid"], found["problems"]) == (False, [problem])
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -56,7 +56,7 @@ def test_the_canonical_document_is_printed_and_means_the_same(
 ) -> None:
     assert main(["validate", "--canonical", written(tmp_path, "bot.json", SHAPES[shape])]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert parse_config(printed).valid == parse_config(SHAPES[shape]).valid
+    assert parse_config(printed).config == parse_config(SHAPES[shape]).config
     assert {"symbol", "broker", "data", "strategy"} <= printed.keys()
 
 
