@@ -130,6 +130,10 @@ class BotInstance:
         self._choice.withdraw()
         self._tenure.steer()
 
+    def hurry(self) -> None:
+        """There may be news in the database: let the next heartbeat come at once."""
+        self._tenure.hurry()
+
     async def reaffirm(self) -> None:
         """Write `running` over a row that says something else of a bot that runs."""
         await self._tenure.reaffirm()
