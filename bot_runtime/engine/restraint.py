@@ -44,15 +44,17 @@ class Restraint:
 
     async def obey(self, halt: Halt | None) -> None:
         """Take note of a halt or of its end: no entry from now on, and with `flatten` no position."""
-        known = None if self._halt is None else self._halt.id
+        before, known = self._board.halted, self._halt
         self._halt = halt
-        if known != (None if halt is None else halt.id):
-            what = "resumed" if halt is None else str(halt)
-            _log.warning("halt_changed", state=what)
-            await self._desk.ledger.note("resumed" if halt is None else "halted", what)
         self._board.halted = "" if halt is None else str(halt)
         if halt is None:
+            if before:
+                _log.warning("halt_over", was=before)
+                await self._desk.ledger.note("halt_over", "no halt holds this bot any more")
             return
+        if known is None or known.id != halt.id:
+            _log.warning("halt_obeyed", halt=str(halt), flatten=halt.flatten)
+            await self._desk.ledger.obeyed(halt)
         await self._cancel_entry(str(halt))
         if halt.flatten:
             await self._flatten(halt.created_at, "halt")
