@@ -25,6 +25,8 @@ from bot_runtime.persistence.flatness import is_flat
 _log = structlog.get_logger(__name__)
 LOOP = "strategy-manager"
 _LOOK_SECONDS = 2.0
+#: What is left in the row of a bot whose process ended before it could stop it.
+_MAY_HOLD = frozenset({BotStatus.STARTING, BotStatus.RUNNING, BotStatus.ERROR})
 _ASKED_AGAIN = frozenset({BotStatus.ENABLED, BotStatus.STARTING, BotStatus.RUNNING, BotStatus.RESTARTING})
 
 
@@ -146,7 +148,7 @@ class StrategyManager:
             if instance is not None:
                 _log.info("bot_stopping", bot_id=row.id, reason=desired.reason)
                 self._later(row.id, self._stop(row.id))
-            elif row.status in STOP_REQUESTS:
+            elif row.status in STOP_REQUESTS or (row.switched_off and row.status in _MAY_HOLD):
                 await self._answer_stop(row)
         elif instance is None:
             await self._start(row)

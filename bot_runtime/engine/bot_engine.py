@@ -32,6 +32,7 @@ from bot_runtime.persistence.snapshot import balance_of
 _log = structlog.get_logger(__name__)
 #: Between a heartbeat and one that is asked for: however often the row changes, the database is not asked more often.
 _LEAST_APART = 0.1
+_LONGEST_PAUSE = 5.0
 #: Seconds between the venue's clock and ours from which on it is reported.
 _MUCH_SKEW = 1.0
 
@@ -145,16 +146,19 @@ class BotEngine:
 
         Cut short, it is finished by the next process: the row's request stands until `stopped` has answered it.
         """
+        pause = 0.0
         while not await self._restraint.wound_down(policy):
             self._mark()
-            if self._desk.unsure:
+            if self._desk.unsure or (self._broker.live and self._kernel.pending is not None):
                 await self._desk.advance()
             bar = self._restraint.last_price_bar()
             if bar is not None:
                 await self._fills(bar)
             if self._ledger.lease.seconds_left() < self._rhythm.beat_seconds:
                 await self._ledger.beat(None)
-            await asyncio.sleep(min(self._rhythm.order_seconds, 1.0) if self._broker.live else 0)
+            # A venue that is away, or that rejects the exit, is asked again less and less often.
+            pause = min(_LONGEST_PAUSE, 1.5 * pause or self._rhythm.order_seconds) if self._broker.live else 0
+            await asyncio.sleep(pause)
         await self._ledger.beat(self._desk.snapshot())
         self._show()
 

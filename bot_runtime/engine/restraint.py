@@ -62,17 +62,19 @@ class Restraint:
     async def wound_down(self, policy: OnStop) -> bool:
         """Take the next step of a stop by this policy. True when there is nothing left to do, or nothing that can be.
 
-        `keep` leaves everything, `cancel` cancels an entry on its way, `flatten` closes the position as well.
+        `keep` leaves everything, `cancel` cancels an entry on its way and keeps what has filled of it protected,
+        `flatten` closes the position as well.
         """
         if policy is OnStop.KEEP:
             return True
         desk, kernel = self._desk, self._desk.kernel
         if not await self._cancel_entry("the bot was stopped"):
             return False
-        if policy is OnStop.CANCEL:
-            return True
-        await self._flatten(datetime.now(UTC), "on_stop")
+        if policy is OnStop.FLATTEN:
+            await self._flatten(datetime.now(UTC), "on_stop")
         await desk.protect()
+        if policy is OnStop.CANCEL:
+            return not desk.unsure
         return desk.flat or (kernel.pending is None and bool(kernel.refused))
 
     def last_price_bar(self) -> Bar | None:
