@@ -6,7 +6,6 @@ pass. A failed or empty read stops nothing. It opens no socket and knows nothing
 
 import asyncio
 from collections.abc import Collection, Coroutine
-from functools import partial
 from typing import Any
 
 import structlog
@@ -26,6 +25,8 @@ from bot_runtime.persistence.flatness import is_flat
 _log = structlog.get_logger(__name__)
 LOOP = "strategy-manager"
 _LOOK_SECONDS = 2.0
+#: What is left in the row of a bot whose process ended before it could stop it.
+_MAY_HOLD = frozenset({BotStatus.STARTING, BotStatus.RUNNING, BotStatus.ERROR})
 _ASKED_AGAIN = frozenset({BotStatus.ENABLED, BotStatus.STARTING, BotStatus.RUNNING, BotStatus.RESTARTING})
 
 
@@ -68,9 +69,14 @@ class StrategyManager:
         return len(self._instances)
 
     def wake(self, bot_id: int | None = None) -> None:
-        """Something may have changed: read the rows again soon. The id is a hint and no more."""
+        """Something may have changed: read the rows again soon. The id is a hint and no more.
+
+        The bot's heartbeat comes at once, or every bot's: that is how it learns of a halt.
+        """
         if bot_id is None or self._ids is None or bot_id in self._ids:
             self._awake.set()
+        for instance in self._instances.values() if bot_id is None else filter(None, [self._instances.get(bot_id)]):
+            instance.hurry()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Reconcile until `stop` is set. The caller then calls `shutdown`."""
@@ -142,7 +148,7 @@ class StrategyManager:
             if instance is not None:
                 _log.info("bot_stopping", bot_id=row.id, reason=desired.reason)
                 self._later(row.id, self._stop(row.id))
-            elif row.status in STOP_REQUESTS:
+            elif row.status in STOP_REQUESTS or (row.switched_off and row.status in _MAY_HOLD):
                 await self._answer_stop(row)
         elif instance is None:
             await self._start(row)
@@ -156,7 +162,7 @@ class StrategyManager:
         assignment = await self._assignments.first(row)
         if assignment is None:
             return
-        instance = BotInstance(self._around, assignment, limit=self._limit, on_news=partial(self.wake, row.id))
+        instance = BotInstance(self._around, assignment, limit=self._limit, on_news=self._awake.set)
         self._instances[row.id] = instance
         instance.start(self._ended)
         _log.info("bot_starting", bot_id=row.id, name=row.name, config_hash=assignment.config_hash)

@@ -68,6 +68,9 @@ class TradingRunner:
         for board in self._around.fleet.bots.values():
             if board.phase in _NOT_YET or (board.phase is Phase.RUNNING and board.database_away):
                 return f"bot {board.bot_id}: {board.shown_message or board.phase}"
+            trouble = board.venue_trouble or board.feed_trouble
+            if board.phase is Phase.RUNNING and trouble:
+                return f"bot {board.bot_id}: {trouble}"
         return None
 
     async def _listen(self) -> None:

@@ -7,6 +7,7 @@ from bot_core.models.extensions import Group
 from bot_runtime.brokers.base import Broker
 from bot_runtime.brokers.paper import PaperBroker, simulation_of
 from bot_runtime.plugins import installed_plugins
+from bot_runtime.venues.extra import needing_live
 
 
 def build_broker(config: BotConfig, *, interval_seconds: float) -> Broker:
@@ -24,6 +25,11 @@ def build_broker(config: BotConfig, *, interval_seconds: float) -> Broker:
 
 
 def _live(config: BotConfig) -> Broker:
+    with needing_live(f"broker.type: {config.broker.type!r}"):
+        return _live_broker(config)
+
+
+def _live_broker(config: BotConfig) -> Broker:
     """Only the venue that is used is imported."""
     match config.broker.type:
         case "paper":

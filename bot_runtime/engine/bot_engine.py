@@ -17,7 +17,7 @@ from bot_core.models.errors import DatabaseUnavailableError, TransientError
 from bot_core.models.operation import OnStop
 from bot_runtime.brokers.base import Broker, VenueUnavailableError
 from bot_runtime.domain.bar import Bar
-from bot_runtime.domain.order import OrderIntent
+from bot_runtime.domain.order import OrderIntent, Purpose
 from bot_runtime.engine.board import BotBoard, Phase
 from bot_runtime.engine.comparison import compare
 from bot_runtime.engine.kernel import Kernel
@@ -30,6 +30,11 @@ from bot_runtime.persistence.rows import WorkingOrder
 from bot_runtime.persistence.snapshot import balance_of
 
 _log = structlog.get_logger(__name__)
+#: Between a heartbeat and one that is asked for: however often the row changes, the database is not asked more often.
+_LEAST_APART = 0.1
+_LONGEST_PAUSE = 5.0
+#: Seconds between the venue's clock and ours from which on it is reported.
+_MUCH_SKEW = 1.0
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,11 @@ class BotEngine:
         self._loop_name = f"bot-{board.bot_id}"
         self._dirty = False
         self._next_beat = self._next_look = self._next_compare = 0.0
-        self._refused = ""
+        self._refused = self._reduced = ""
+        self._skewed = False
+        self._last_beat = 0.0
         self._leave = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._version: str | None = None
         self.leave_when_flat = False
         self.on_version: Callable[[], None] = lambda: None
@@ -83,6 +91,11 @@ class BotEngine:
     def request_rebuild(self) -> None:
         """Return from `run` at the next bar boundary, which is at once where the engine waits for a bar."""
         self._leave.set()
+
+    def beat_soon(self) -> None:
+        """There may be news for this bot, such as a halt: ask the database now, not at the next heartbeat."""
+        self._next_beat = min(self._next_beat, self._last_beat + _LEAST_APART)
+        self._hurry.set()
 
     async def recover(self, working: tuple[WorkingOrder, ...]) -> None:
         """Settle what the last process left, and compare with the venue, before anything else is done."""
@@ -108,8 +121,7 @@ class BotEngine:
             pending = _next(bars)
             while not any(future.done() for future in leaving) and not (self.leave_when_flat and self.flat):
                 self._mark()
-                waiting: set[asyncio.Future[Any]] = {*leaving} if pending is None else {*leaving, pending}
-                await asyncio.wait(waiting, timeout=self._until_due(), return_when=asyncio.FIRST_COMPLETED)
+                await self._wait(*leaving, *([pending] if pending else []))
                 self._mark()
                 if pending is not None and pending.done() and not stop.is_set():
                     pending = await self._take(pending, bars)
@@ -120,21 +132,33 @@ class BotEngine:
             await self._close(bars)
             self._progress.forget(self._loop_name)
 
+    async def _wait(self, *futures: asyncio.Future[Any]) -> None:
+        """Until one of them is done, something is due, or somebody asks for a heartbeat."""
+        hurry = asyncio.ensure_future(self._hurry.wait())
+        try:
+            await asyncio.wait({hurry, *futures}, timeout=self._until_due(), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._hurry.clear()
+            await _cancel(hurry)
+
     async def wind_down(self, policy: OnStop) -> None:
         """Do what a bot that is stopped on request shall do with what it has, however long the venue is away.
 
         Cut short, it is finished by the next process: the row's request stands until `stopped` has answered it.
         """
+        pause = 0.0
         while not await self._restraint.wound_down(policy):
             self._mark()
-            if self._desk.unsure:
+            if self._desk.unsure or (self._broker.live and self._kernel.pending is not None):
                 await self._desk.advance()
             bar = self._restraint.last_price_bar()
             if bar is not None:
                 await self._fills(bar)
             if self._ledger.lease.seconds_left() < self._rhythm.beat_seconds:
                 await self._ledger.beat(None)
-            await asyncio.sleep(min(self._rhythm.order_seconds, 1.0) if self._broker.live else 0)
+            # A venue that is away, or that rejects the exit, is asked again less and less often.
+            pause = min(_LONGEST_PAUSE, 1.5 * pause or self._rhythm.order_seconds) if self._broker.live else 0
+            await asyncio.sleep(pause)
         await self._ledger.beat(self._desk.snapshot())
         self._show()
 
@@ -165,6 +189,7 @@ class BotEngine:
         refused = kernel.refused
         if intent is not None:
             refused = await self._order(intent)
+            await self._tell_reduction(intent)
         elif kernel.watches:
             await desk.protect()
         if refused:
@@ -189,6 +214,14 @@ class BotEngine:
             self._board.count_order("refused")
             _log.warning("order_refused", reason=why)
             await self._ledger.note("refused", why)
+
+    async def _tell_reduction(self, intent: OrderIntent) -> None:
+        """An entry that a limit made smaller than its sizing: once, not on every bar that repeats it."""
+        why = self._kernel.guard.reduced if self._kernel.guard and intent.purpose is Purpose.ENTRY else ""
+        if why and why != self._reduced:
+            self._reduced = why
+            _log.warning("order_reduced", correlation_id=intent.client_order_id, reason=why)
+            await self._ledger.note("reduced", why, correlation_id=intent.client_order_id)
 
     async def _order(self, intent: OrderIntent) -> str:
         self._mark()
@@ -226,17 +259,18 @@ class BotEngine:
             await compare(self._desk)
         except VenueUnavailableError as error:
             _log.warning("comparison_failed", error=str(error))
-        self._board.clock_skew = self._broker.clock_skew
         self._show()
 
     async def _beat(self, *, must: bool = False) -> None:
         """Say that the bot lives. A database that is away delays this, and is no reason to stop reading bars."""
-        self._next_beat = self._now() + self._rhythm.beat_seconds
+        self._last_beat = self._now()
+        self._next_beat = self._last_beat + self._rhythm.beat_seconds
         try:
             beat = await self._ledger.beat(self._desk.snapshot() if self._dirty else None)
         except DatabaseUnavailableError as error:
             self._board.database_away = True
             _log.warning("heartbeat_failed", error=str(error))
+            self._show()
             if must:
                 raise
             return
@@ -249,6 +283,7 @@ class BotEngine:
         await self._restraint.obey(beat.halt)
         if beat.halt is not None and self._kernel.refused:
             await self._tell_refusal(self._kernel.refused)
+        self._show()
 
     async def _checkpoint(self) -> None:
         self._mark()
@@ -291,8 +326,20 @@ class BotEngine:
         self._board.protective_stop = None if stop is None else stop.stop_price
         self._board.feed_trouble = self._feed.trouble() or ""
         self._board.venue_trouble = self._desk.trouble
+        self._show_skew()
         if self._board.phase is Phase.STARTING:
             self._board.phase = Phase.RUNNING
+
+    def _show_skew(self) -> None:
+        """How far the venue's clock is from ours: the broker's word, else the feed's."""
+        skew = self._broker.clock_skew
+        if skew is None:
+            skew = getattr(self._feed, "clock_skew", None)  # live feeds know one
+        self._board.clock_skew = skew
+        skewed = skew is not None and abs(skew) > _MUCH_SKEW
+        if skewed and not self._skewed:
+            _log.warning("clock_skewed", seconds=skew, allowed=_MUCH_SKEW, message="this machine's clock is off")
+        self._skewed = skewed
 
 
 def _next(bars: AsyncIterator[Bar]) -> asyncio.Task[Bar]:

@@ -101,7 +101,14 @@ class BotInstance:
             await self._tenure.finish(lease)
         except InvalidBotError as error:
             await self._write_error(self._shown_error(error))
+            await self._pause(_TURN_SECONDS)  # the request stands: it is tried again
+        except TransientError as error:
+            self._wait_after(error, "stop_not_finished")
+            await self._pause(_TURN_SECONDS)
+        else:
+            self.board.phase = Phase.STOPPED
         finally:
+            self._around.progress.forget(self._loop)
             await self._release(lease)
 
     async def kill(self) -> None:
@@ -129,6 +136,10 @@ class BotInstance:
         """The row asks for what runs: forget the document that was waited with."""
         self._choice.withdraw()
         self._tenure.steer()
+
+    def hurry(self) -> None:
+        """There may be news in the database: let the next heartbeat come at once."""
+        self._tenure.hurry()
 
     async def reaffirm(self) -> None:
         """Write `running` over a row that says something else of a bot that runs."""

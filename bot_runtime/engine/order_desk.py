@@ -37,13 +37,14 @@ class UnexplainedError(InvalidBotError):
 class Sent:
     """What is known of an order on its way: the journal's state, since when, and what of it has filled.
 
-    `left` says that a request may have left for the venue.
+    `left` says that a request may have left for the venue, `held` why it did not at the last try.
     """
 
     state: OrderState
     since: datetime
     filled: Decimal = ZERO
     left: bool = True
+    held: str = ""
 
 
 class OrderDesk:
@@ -254,7 +255,7 @@ class OrderDesk:
             await self._unknown(intent)
         except (NotSentError, FencedError) as error:
             sent.left = before
-            self._venue_away(error)
+            self._held_back(intent, sent, error)
         else:
             self.trouble = ""
             await self.take(intent, report)
@@ -333,6 +334,19 @@ class OrderDesk:
     def _late(self, intent: OrderIntent) -> bool:
         patience = min(self._interval, _LONGEST_PATIENCE)
         return datetime.now(UTC) > intent.signal_time + timedelta(seconds=self._interval + patience)
+
+    def _held_back(self, intent: OrderIntent, sent: Sent, error: TransientError) -> None:
+        """The order did not leave. A lease that is short is our own trouble; anything else is the venue's."""
+        if not isinstance(error, FencedError):
+            self._venue_away(error)
+        if not sent.held:
+            _log.warning(
+                "order_held_back",
+                correlation_id=intent.client_order_id,
+                reason=str(error),
+                error_type=type(error).__name__,
+            )
+        sent.held = str(error)
 
     def _venue_away(self, error: TransientError) -> None:
         if not self.trouble:

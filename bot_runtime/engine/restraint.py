@@ -44,15 +44,17 @@ class Restraint:
 
     async def obey(self, halt: Halt | None) -> None:
         """Take note of a halt or of its end: no entry from now on, and with `flatten` no position."""
-        known = None if self._halt is None else self._halt.id
+        before, known = self._board.halted, self._halt
         self._halt = halt
-        if known != (None if halt is None else halt.id):
-            what = "resumed" if halt is None else str(halt)
-            _log.warning("halt_changed", state=what)
-            await self._desk.ledger.note("resumed" if halt is None else "halted", what)
         self._board.halted = "" if halt is None else str(halt)
         if halt is None:
+            if before:
+                _log.warning("halt_over", was=before)
+                await self._desk.ledger.note("halt_over", "no halt holds this bot any more")
             return
+        if known is None or known.id != halt.id:
+            _log.warning("halt_obeyed", halt=str(halt), flatten=halt.flatten)
+            await self._desk.ledger.obeyed(halt)
         await self._cancel_entry(str(halt))
         if halt.flatten:
             await self._flatten(halt.created_at, "halt")
@@ -60,17 +62,19 @@ class Restraint:
     async def wound_down(self, policy: OnStop) -> bool:
         """Take the next step of a stop by this policy. True when there is nothing left to do, or nothing that can be.
 
-        `keep` leaves everything, `cancel` cancels an entry on its way, `flatten` closes the position as well.
+        `keep` leaves everything, `cancel` cancels an entry on its way and keeps what has filled of it protected,
+        `flatten` closes the position as well.
         """
         if policy is OnStop.KEEP:
             return True
         desk, kernel = self._desk, self._desk.kernel
         if not await self._cancel_entry("the bot was stopped"):
             return False
-        if policy is OnStop.CANCEL:
-            return True
-        await self._flatten(datetime.now(UTC), "on_stop")
+        if policy is OnStop.FLATTEN:
+            await self._flatten(datetime.now(UTC), "on_stop")
         await desk.protect()
+        if policy is OnStop.CANCEL:
+            return not desk.unsure
         return desk.flat or (kernel.pending is None and bool(kernel.refused))
 
     def last_price_bar(self) -> Bar | None:

@@ -18,6 +18,7 @@ from bot_runtime.feeds.csv_file import CsvFeed
 from bot_runtime.feeds.generated import GeneratedFeed
 from bot_runtime.feeds.hub import MarketHub
 from bot_runtime.plugins import installed_plugins
+from bot_runtime.venues.extra import needing_live
 
 DATA_DIR_VARIABLE = "TRADINGBOT_DATA_DIR"
 
@@ -43,7 +44,8 @@ def build_feed(
         case "generated":
             return GeneratedFeed(data, symbol, sleep=sleep)
         case _:
-            live = _live(source, data, symbol, hub)
+            with needing_live(f"data.data_source: {source!r}"):
+                live = _live(source, data, symbol, hub)
             return _plugged(source, data, symbol, sleep) if live is None else live
 
 

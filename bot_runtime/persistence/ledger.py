@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot_core.models.bot import BotRow
 from bot_core.models.config import BotConfig
 from bot_core.models.errors import InvalidBotError
-from bot_core.schema import bots, messages, positions, trades
+from bot_core.models.halt import Halt
+from bot_core.schema import bots, events, messages, positions, trades
 from bot_core.schema import state as state_table
 from bot_core.store.config_history import record_change
 from bot_core.store.database import Database
@@ -244,9 +245,18 @@ class Ledger:
         """Append to `bot_events` and tell the owner: for what a person should look at."""
         async with self.database.write() as connection:
             await self._event(connection, kind, message, correlation_id=correlation_id)
-            told = error_message(self.row, message)
-            if told is not None:
-                await connection.execute(insert(messages).values(told))
+            await self._tell_owner(connection, message)
+
+    async def obeyed(self, halt: Halt) -> None:
+        """Note that a halt holds the bot from now on, and tell the owner: once, whoever obeys it again."""
+        newest = select(events.c.new_value).where(events.c.bot_id == self.row.id, events.c.kind == "halt_obeyed")
+        async with self.database.write() as connection:
+            noted = await connection.scalar(newest.order_by(events.c.id.desc()).limit(1))
+            if isinstance(noted, Mapping) and noted.get("halt") == halt.id:
+                return
+            new = {"halt": halt.id, "scope": halt.scope, "flatten": halt.flatten}
+            await self._event(connection, "halt_obeyed", str(halt), new=new)
+            await self._tell_owner(connection, str(halt))
 
     async def adopt(self, trade: Mapping[str, Any], position: Position, outdated: list[int]) -> None:
         """Take over a trade that an older program left open: give it a position, and mark those that it outdates.
@@ -263,6 +273,11 @@ class Ledger:
             for trade_id, extra in (await connection.execute(query)).all():
                 values = {"extra_metadata": superseded(extra, trade["id"])}
                 await connection.execute(update(trades).where(trades.c.id == trade_id).values(values))
+
+    async def _tell_owner(self, connection: AsyncConnection, message: str) -> None:
+        told = error_message(self.row, message)
+        if told is not None:
+            await connection.execute(insert(messages).values(told))
 
     async def _book(self, connection: AsyncConnection, report: OrderReport) -> bool:
         await self.lease.check(connection)

@@ -21,6 +21,7 @@ from yarl import URL
 from bot_core.models.errors import InvalidBotError
 from bot_runtime.venues.ccxt_import import ccxt_errors, exchange_class
 from bot_runtime.venues.credentials import Credentials
+from bot_runtime.venues.extra import needing_live
 
 #: Replaces scheme and host of every REST address of an exchange. Never from a row: a row must not redirect keys.
 URL_VARIABLE = "TRADINGBOT_EXCHANGE_URL"
@@ -112,10 +113,8 @@ async def open_client(exchange_id: str, *, testnet: bool, credentials: Credentia
 
     Raises InvalidBotError where ccxt, the exchange or its testnet is missing.
     """
-    try:
+    with needing_live(f"the exchange {exchange_id!r}"):
         kind = await asyncio.to_thread(exchange_class, exchange_id)
-    except ImportError as error:
-        raise InvalidBotError(f"broker.type: {exchange_id!r} needs ccxt: {error}") from error
     pool = _pools.setdefault(asyncio.get_running_loop(), {})
     base_url = os.environ.get(URL_VARIABLE, "")
     key = (exchange_id, testnet, credentials, base_url)

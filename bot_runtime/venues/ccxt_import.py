@@ -61,7 +61,7 @@ def _put_lazy_packages() -> None:
 def _lazy(name: str, path: Any) -> ModuleType:
     spec = PathFinder.find_spec(name, path)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{name} is not installed")
+        raise ImportError(f"{name} is not installed", name=name)
     module = _LazyPackage(name)
     vars(module).update(
         __spec__=spec,
