@@ -19,10 +19,10 @@ def pause_before_sends(flag: Path) -> None:
     send = kind._send
 
     def paused(self: Any, request: Any, url: Any, **options: Any) -> Any:
-        if request.__name__ == "post" and "/order" in str(url) and flag.exists():
-            if all(word in str(options.get("data")) for word in flag.read_text().split()):
-                flag.unlink(missing_ok=True)
-                os.kill(os.getpid(), signal.SIGSTOP)
+        order = request.__name__ == "post" and "/order" in str(url) and flag.exists()
+        if order and all(word in str(options.get("data")) for word in flag.read_text().split()):
+            flag.unlink(missing_ok=True)
+            os.kill(os.getpid(), signal.SIGSTOP)
         return send(self, request, url, **options)
 
     kind._send = paused  # type: ignore[method-assign]
