@@ -5,6 +5,7 @@ before the lease does, so that one that arrives too late is refused there. Price
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, assert_never
@@ -58,7 +59,8 @@ class CcxtBroker:
         return self._venue.skew
 
     async def connect(self) -> MarketRules:
-        return await self._venue.connect()
+        rules = await self._venue.connect()
+        return replace(rules, rests_stops=self._id in STOPS_IN_THE_BOOK)
 
     async def submit(self, intent: OrderIntent, fence: Fence) -> OrderReport:
         refusal = self._refusal(intent)

@@ -126,7 +126,8 @@ class PaperVenue:
     def _draw(self, intent: OrderIntent, what: str) -> float:
         if not (self._simulation.partial_fill_probability or self._simulation.reject_probability):
             return 1.0
-        name = intent.client_order_id.partition("-")[2]  # without the bot's id: a backtest draws alike
+        # By purpose and time, without the bot's id and the attempt: a backtest and a restart draw alike.
+        name = "-".join(intent.client_order_id.split("-")[1:3])
         return random.Random(f"{self._simulation.seed}:{name}:{what}").random()  # noqa: S311
 
     @staticmethod

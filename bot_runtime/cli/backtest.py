@@ -36,7 +36,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--cash", type=_decimal, help="opening cash; the document's broker.cash, or 10000")
     parser.add_argument("--commission", type=_decimal, help="fraction; the document's broker.commission, or 0.001")
     parser.add_argument(
-        "--slippage-bps", type=_slippage, default=Decimal(0), help="basis points lost on each fill; default 0"
+        "--slippage-bps", type=_slippage, help="basis points lost on each fill; default: the document's"
     )
     parser.add_argument("--json", action="store_true", help="print JSON for programs; a list for several runs")
     parser.add_argument(

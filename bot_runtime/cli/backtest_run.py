@@ -12,11 +12,11 @@ from typing import Any
 from bot_core.models.config import ParsedConfig, parse_normalised
 from bot_core.models.errors import InvalidBotError, TradingBotError
 from bot_core.models.shapes.normalise import normalise
-from bot_runtime.brokers.paper_venue import Simulation
 from bot_runtime.cli.backtest_report import figures, trade_table
 from bot_runtime.cli.documents import read_bots
 from bot_runtime.cli.progress import Advance
-from bot_runtime.engine.backtest import BacktestResult, run_backtest
+from bot_runtime.engine.backtest import BacktestResult
+from bot_runtime.engine.document_backtest import backtest_document
 from bot_runtime.engine.performance import Summary
 from bot_runtime.feeds.csv_bars import CsvBars
 from bot_runtime.feeds.intervals import interval_seconds
@@ -24,8 +24,6 @@ from bot_runtime.feeds.parquet_bars import read_bars
 from bot_runtime.plots.chart import Chart
 from bot_runtime.plots.html import render_html
 from bot_runtime.plots.png import render_png
-from bot_runtime.risk.guard import RiskGuard
-from bot_runtime.strategies.registry import build_sizing, build_strategy
 
 
 class Form(StrEnum):
@@ -47,7 +45,7 @@ class Job:
     bot: int = 0
     cash: Decimal | None = None
     commission: Decimal | None = None
-    slippage_bps: Decimal = Decimal(0)
+    slippage_bps: Decimal | None = None
     plot: Path | None = None
 
 
@@ -83,17 +81,12 @@ def _run(job: Job, progress: Advance | None) -> Outcome:
     data = config.data.model_dump(exclude_none=True)
     names = tuple((name, str(value)) for name, value in data.items() if name.endswith("_col"))
     bars = _read_bars(job.bars, interval_seconds(config.data.interval), names)
-    cash = job.cash if job.cash is not None else config.broker.cash
-    result = run_backtest(
-        build_strategy(config.strategy),
+    result = backtest_document(
+        config,
         bars,
-        position_size=build_sizing(config.strategy),
-        cash=cash,
-        commission=job.commission if job.commission is not None else config.broker.commission,
-        simulation=Simulation(slippage_bps=job.slippage_bps),
-        guard=RiskGuard(config.risk_management, config.trading, config.scheduling, cash),
-        limit_entries=config.trading.order_type == "limit",
-        interval_seconds=interval_seconds(config.data.interval),
+        cash=job.cash,
+        commission=job.commission,
+        slippage_bps=job.slippage_bps,
         progress=None if progress is None else lambda done: progress(done, len(bars)),
     )
     title = f"{config.strategy.entry.name} + {config.strategy.exit.name}"

@@ -8,12 +8,16 @@ from bot_runtime.domain.money import CENT8, ZERO, round_down
 
 @dataclass(frozen=True, slots=True)
 class MarketRules:
-    """`quantity_step` and `price_step` in base and quote units; the least quantity, and the least value of an order."""
+    """`quantity_step` and `price_step` in base and quote units; the least quantity, and the least value of an order.
+
+    `rests_stops` says whether the venue keeps stop orders for us.
+    """
 
     quantity_step: Decimal = CENT8
     price_step: Decimal = CENT8
     min_quantity: Decimal = ZERO
     min_notional: Decimal = ZERO
+    rests_stops: bool = True
 
     def quantity(self, quantity: Decimal) -> Decimal:
         """Round a quantity down to what may be ordered."""

@@ -93,7 +93,7 @@ async def build_engine(
             fleet=around.fleet,
             interval_seconds=feed.interval_seconds,
         )
-        desk.cursor = cursor
+        desk.cursor = kernel.now = cursor
         engine = BotEngine(
             kernel=kernel,
             ledger=ledger,

@@ -137,8 +137,11 @@ class _Run:
     def _order(self, intent: OrderIntent) -> None:
         if self.kernel.protective is not None:
             self._cancel(self.kernel.protective)
-        if self.venue.submit(intent).final:
+            if not self.kernel.sells_all(intent):
+                self.kernel.drop(intent)
+        if self.kernel.pending is intent and self.venue.submit(intent).final:
             self.kernel.drop(intent)
+        self._protect()
 
     def _protect(self) -> None:
         kernel, wanted = self.kernel, self.kernel.wanted_stop()
@@ -146,7 +149,12 @@ class _Run:
             return
         if kernel.protective is not None:
             self._cancel(kernel.protective)
-        if wanted is not None and not self.venue.submit(wanted).final:
+            wanted = kernel.wanted_stop()  # it may have filled in part
+        if wanted is None:
+            return
+        if self.venue.submit(wanted).final:
+            kernel.stop_refused()
+        else:
             kernel.protective = wanted
 
     def _cancel(self, intent: OrderIntent) -> None:

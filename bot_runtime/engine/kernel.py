@@ -90,8 +90,8 @@ class Kernel:
         self.history = history
         self.pending: OrderIntent | None = None
         self.protective: OrderIntent | None = None
-        #: Whether the venue takes stop orders; a driver that was refused one says so here.
-        self.stops_rest = True
+        #: The newest bar: where the kernel stands. A driver that restores one sets it to the cursor.
+        self.now: datetime | None = None
         #: Why the signal of the last bar became no order; empty where it did, or where there was none.
         self.refused = ""
         self.market = market or MarketRules()
@@ -100,7 +100,7 @@ class Kernel:
         self._sizing = position_size if isinstance(position_size, Sizing) else Sizing(position_size)
         self._trade_from = trade_from
         self._limit_entries = limit_entries
-        self._now: datetime | None = None
+        self._stop_refused_at: datetime | None = None
 
     def warm_up(self, bars: Iterable[Bar]) -> None:
         """Remember the bars up to and including the cursor. Nothing is decided, no rule changes its state."""
@@ -140,6 +140,11 @@ class Kernel:
         elif self.pending is not None and self.pending.client_order_id == intent.client_order_id:
             self.pending = None
 
+    def stop_refused(self) -> None:
+        """The venue refused the stop: no other is wanted before the next bar, on whose close the guard looks itself."""
+        position = self.account.position
+        self._stop_refused_at = self.now or (None if position is None else position.signal_time)
+
     def expired(self, bar: Bar) -> OrderIntent | None:
         """Return the limit entry that had this whole bar to fill, for the driver to cancel before `on_bar`."""
         pending = self.pending
@@ -157,7 +162,7 @@ class Kernel:
 
     def decide(self, bar: Bar, view: View, hold: Hold = FREE) -> OrderIntent | None:
         """Evaluate the rules on the bar that `view` looks from. For drivers that hold a view over a whole file."""
-        self._now = bar.time
+        self.now = bar.time
         if self.watches and self.guard is not None:
             self.guard.on_bar(bar, self.account)
         position = self.account.position
@@ -185,13 +190,19 @@ class Kernel:
             return None
         return self._intend(time, price, Purpose.EXIT, Side.SELL, quantity, reason)
 
+    def sells_all(self, intent: OrderIntent) -> bool:
+        """Whether an exit is still for all that is held: not where a stop has filled in the meantime."""
+        position = self.account.position
+        return position is not None and self.market.quantity(position.held) == intent.quantity
+
     def wanted_stop(self) -> OrderIntent | None:
         """The protective stop that should rest at the venue now: the one that does, another one, or None for none."""
         position = self.account.position
         if not self.watches or self.guard is None or position is None or self.pending is not None:
             return None
         price = self.guard.stop_price(position)
-        if price is None or not self.stops_rest:
+        time = self.now or position.signal_time
+        if price is None or not self.market.rests_stops or self._stop_refused_at == time:
             return None
         price, quantity = self.market.price(price), self.market.quantity(position.held)
         if price <= ZERO or quantity <= ZERO or self.market.refusal(quantity, price):
@@ -199,7 +210,6 @@ class Kernel:
         resting = self.protective
         if resting is not None and resting.stop_price == price and resting.quantity == quantity:
             return resting
-        time = self._now or position.signal_time
         return OrderIntent(
             client_order_id=client_order_id(self.bot_id, Purpose.PROTECTIVE, time),
             purpose=Purpose.PROTECTIVE,

@@ -143,9 +143,11 @@ class OrderDesk:
         wanted = kernel.wanted_stop()
         if wanted is kernel.protective or (wanted is None and kernel.pending is not None):
             return  # before an exit the stop is withdrawn by whoever sends the exit
-        if kernel.protective is not None and not await self.withdraw(kernel.protective):
-            return
-        if wanted is not None and kernel.account.position is not None:
+        if kernel.protective is not None:
+            if not await self.withdraw(kernel.protective, "replaced by another stop"):
+                return
+            wanted = kernel.wanted_stop()  # it may have filled in part
+        if wanted is not None:
             await self.place(wanted)
 
     async def advance(self) -> None:
@@ -240,8 +242,7 @@ class OrderDesk:
         if intent.purpose is Purpose.EXIT and stop is not None:
             if not await self.withdraw(stop, "replaced by an exit"):
                 return
-            position = self.kernel.account.position
-            if position is None or self.kernel.market.quantity(position.held) != intent.quantity:
+            if not self.kernel.sells_all(intent):
                 await self._drop(intent, OrderState.CANCELED, "order_canceled", "the protective stop filled before it")
                 return
         if self.ledger.lease.seconds_left() <= 0:
@@ -267,7 +268,7 @@ class OrderDesk:
 
     async def _rejected(self, intent: OrderIntent, reason: str) -> None:
         if intent.purpose is Purpose.PROTECTIVE:
-            self.kernel.stops_rest = False  # the guard still looks at each close
+            self.kernel.stop_refused()
         what = f"the venue rejected the {intent.purpose} {intent.client_order_id}: {reason}"
         _log.error("order_rejected", correlation_id=intent.client_order_id, reason=reason)
         self._board.count_order(OrderState.REJECTED)

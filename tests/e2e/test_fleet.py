@@ -45,8 +45,17 @@ def test_rows_become_trading_pods_that_follow_their_rows(new_fleet):
 
     table = fleet.release.kubectl("get", "tradingbots")
     assert table.splitlines()[0].split() == [
-        "NAME", "SYMBOL", "STRATEGY", "MODE", "PHASE", "BALANCE", "PNL", "HEARTBEAT", "AGE",
+        "NAME", "SYMBOL", "STRATEGY", "MODE", "PHASE", "HALTED", "BALANCE", "PNL", "HEARTBEAT", "AGE",
     ]  # fmt: skip
+    fleet.sql(
+        "INSERT INTO bot_halts (scope, target_id, flatten, created_by, reason, created_at) "
+        f"VALUES ('bot', {good}, false, 'a person', 'news', now())"
+    )
+    wait_until(lambda: fleet.release.status(good).get("halted") is True, 30, "the halt in the TradingBot's status")
+    wait_until(lambda: fleet.events(good, "halt_obeyed"), 15, "the bot's own word that it is halted")
+    fleet.sql("UPDATE bot_halts SET cleared_at = now(), cleared_by = 'a person'")
+    wait_until(lambda: fleet.release.status(good).get("halted") is not True, 30, "the end of the halt")
+
     described = fleet.release.kubectl("describe", "tradingbot", f"bot-{good}")
     for words in ("ConfigValid", "Ready", "Trading", "Events:", "Running"):
         assert words in described

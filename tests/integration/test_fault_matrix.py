@@ -184,7 +184,7 @@ def outcomes(
     """All cells, some at a time: most of a cell's time is waiting."""
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
-    with ThreadPoolExecutor(max_workers=4) as pool:
+    with ThreadPoolExecutor(max_workers=6) as pool:
         yield {
             (fault, state): pool.submit(
                 run_cell, tmp_path_factory.mktemp(f"{fault}-{state}"), postgres, migrated_template, fault, state

@@ -21,8 +21,8 @@ from support.live_world import LiveWorld, a_live_document, disagreements
 from support.postgres import PostgresServer
 from support.service import Service
 
-WORLDS = 5
-ROUNDS = 20
+WORLDS = 8
+ROUNDS = 13
 LEASE_SECONDS = 6.0
 WORKING = ("intended", "submitted", "unknown")
 

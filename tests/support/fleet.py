@@ -15,9 +15,8 @@ from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_runtime.domain.bar import Bar
 from bot_runtime.domain.trade import Trade
-from bot_runtime.engine.backtest import run_backtest
+from bot_runtime.engine.document_backtest import backtest_document
 from bot_runtime.feeds.registry import build_feed
-from bot_runtime.strategies.registry import build_sizing, build_strategy
 from support.postgres import PostgresServer
 from support.release import Release
 from support.waiting import wait_until
@@ -65,6 +64,9 @@ class Fleet:
         where = f"WHERE bot_id = {bot_id} AND status = 'closed'"
         return self.sql(f"SELECT {columns} FROM trading_trades {where} ORDER BY entry_time")
 
+    def events(self, bot_id: int, kind: str) -> list[tuple[Any, ...]]:
+        return self.sql(f"SELECT message FROM bot_events WHERE bot_id = {bot_id} AND kind = '{kind}'")
+
     def cursor(self, bot_id: int) -> Any:
         found = self.sql(f"SELECT cursor FROM bot_state WHERE bot_id = {bot_id}")
         return found[0][0] if found else None
@@ -106,14 +108,7 @@ def backtested(document: Mapping[str, Any], bars: Sequence[Bar]) -> list[tuple[A
     """Closed trades of a backtest, rounded and ordered as the tables hold them."""
     config = parse_config(document).config
     assert config is not None
-    result = run_backtest(
-        build_strategy(config.strategy),
-        bars,
-        position_size=build_sizing(config.strategy),
-        cash=config.broker.cash,
-        commission=config.broker.commission,
-    )
-    return [_as_stored(trade) for trade in result.trades]
+    return [_as_stored(trade) for trade in backtest_document(config, bars).trades]
 
 
 def _as_stored(trade: Trade) -> tuple[Any, ...]:
