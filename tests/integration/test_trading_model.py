@@ -225,7 +225,7 @@ class Trading(RuleBasedStateMachine):
 
     def is_settled(self, engine: BotEngine) -> bool:
         """Nothing is on its way, so the tables have no excuse. An order that came late is one until it was compared."""
-        if self.unexplained or self.late_and_open or engine._kernel.pending is not None:
+        if self.unexplained or self.late_and_open or engine._kernel.pending is not None or engine._desk.unsure:
             return False
         stop = engine._kernel.protective
         resting = {order.intent.client_order_id for order in self.venue.open_orders}
