@@ -106,8 +106,8 @@ class OrderDesk:
                 "allowed: one; move the others to `canceled` in bot_orders after a look at the venue"
             )
         self.broker.restore([order.resting for order in working if order.state is OrderState.OPEN])
-        for order in working:
-            self._sent[order.intent.client_order_id] = Sent(order.state, order.since, order.resting.filled)
+        for order in working:  # since now: the last process may have sent it until its lease ended
+            self._sent[order.intent.client_order_id] = Sent(order.state, datetime.now(UTC), order.resting.filled)
         self.kernel.pending = others[0].intent if others else None
         self.kernel.protective = stops[0].intent if stops else None
 
@@ -240,9 +240,9 @@ class OrderDesk:
 
     async def _dispatch(self, intent: OrderIntent) -> None:
         """Send a journaled order; before an exit, the stop that binds what is to be sold is withdrawn."""
-        stop = self.kernel.protective
-        if intent.purpose is Purpose.EXIT and stop is not None:
-            if not await self.withdraw(stop, "replaced by an exit"):
+        if intent.purpose is Purpose.EXIT:
+            stop = self.kernel.protective
+            if stop is not None and not await self.withdraw(stop, "replaced by an exit"):
                 return
             position = self.kernel.account.position
             if position is None or self.kernel.market.quantity(position.held) != intent.quantity:

@@ -25,7 +25,7 @@ from bot_core.store.database import Database
 from bot_core.store.journal import WORKING, OrderState
 from bot_core.store.upgrade import upgrade
 from bot_runtime.domain.order import OrderStatus, Purpose
-from bot_runtime.engine import assembly, bot_engine, comparison, order_desk
+from bot_runtime.engine import assembly, bot_engine, comparison, order_desk, restraint
 from bot_runtime.engine.bot_engine import BotEngine
 from bot_runtime.engine.comparison import compare
 from bot_runtime.engine.order_desk import UnexplainedError
@@ -68,13 +68,12 @@ class Trading(RuleBasedStateMachine):
         self.bot_id = self.run(insert_bot(self.watcher, document))
         self.world = World(self.url, self.bot_id, self.venue)
         self.world.stop = Decimal(80) if stop else None
-        for module in (assembly_clock := (order_desk, comparison, bot_engine, journal)):
+        for module in (order_desk, comparison, bot_engine, restraint, journal):
             self.patched.setattr(module, "datetime", on_the_clock(clock))
-        assert assembly_clock
-        self.patched.setattr(assembly, "build_broker", lambda _config: CURRENT[-1].broker())
-        self.patched.setattr(assembly, "build_feed", lambda *_: ScriptedFeed(self.world))
+        self.patched.setattr(assembly, "build_broker", lambda *_, **__: CURRENT[-1].broker())
+        self.patched.setattr(assembly, "build_feed", lambda *_, **__: ScriptedFeed(self.world))
         self.patched.setattr(assembly, "build_strategy", lambda _config: ScriptedStrategy(self.world))
-        self.patched.setattr(assembly, "RiskGuard", lambda *_: ScriptedGuard(self.world))
+        self.patched.setattr(assembly, "RiskGuard", lambda *_, **__: ScriptedGuard(self.world))
         self.processes = {name: Process(self.world, f"process-{name}") for name in "ab"}
         self.processes["a"].other, self.processes["b"].other = self.processes["b"], self.processes["a"]
         self.run(self.processes["a"].start())
@@ -241,7 +240,7 @@ class Trading(RuleBasedStateMachine):
         for process in self.processes.values():
             process.database.faults.clear()
             process.crash()
-            self.run(process.pause())
+        self.run(self.processes["a"].expire())
         self.late_and_open.clear()
         process = self.processes["a"]
         for _ in range(12):
@@ -265,7 +264,10 @@ class Trading(RuleBasedStateMachine):
         if self.unexplained:
             return
         rows = self.run(all_rows(self.watcher, self.bot_id))
-        books = bookkeeping(self.venue.orders.values(), CASH)
+        booked = {order["client_order_id"]: order["updated_at"] for order in rows["bot_orders"]}
+        # One that came late counts from when it was adopted: it may have filled beside another position.
+        in_turn = sorted(self.venue.orders, key=lambda name: (booked[name], name in self.venue.late))
+        books = bookkeeping([self.venue.orders[name] for name in in_turn], CASH)
         self.check_money(rows, books)
         self.check_trades(rows, books)
         self.check_journal({order["client_order_id"]: order for order in rows["bot_orders"]})

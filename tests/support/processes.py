@@ -192,16 +192,18 @@ class Process:
 
     async def pause(self) -> None:
         """Stand still for longer than the lease."""
-        if self.lease is None:
-            return
-        self.lease.deadline = 0.0
-        expired = self.world.bot_id == leases.c.bot_id
-        faults, self.database.faults = self.database.faults, deque()
-        async with self.database.write() as connection:
-            now = self.database.after(-1)
-            mine = leases.c.epoch == self.lease.epoch
-            await connection.execute(update(leases).where(expired, mine).values(expires_at=now))
-        self.database.faults = faults
+        if self.lease is not None:
+            self.lease.deadline = 0.0
+            if not self.fenced:
+                await self.expire()
+
+    async def expire(self) -> None:
+        """Whoever holds the lease has not renewed it in time."""
+        database = Database(self.world.url)
+        async with database.write() as connection:
+            this = leases.c.bot_id == self.world.bot_id
+            await connection.execute(update(leases).where(this).values(expires_at=database.after(-1)))
+        await database.aclose()
 
     def crash(self) -> None:
         self.engine = None
