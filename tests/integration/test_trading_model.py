@@ -207,7 +207,9 @@ class Trading(RuleBasedStateMachine):
         self.step(process, process.start if process.engine is None else lambda: process.do(what))
 
     def step(self, process: Process, what: Callable[[], Awaitable[Any]]) -> None:
-        """A fenced process changes nothing, whatever it tries."""
+        """A fenced process changes nothing, whatever it tries. After what is unexplained nobody trades any more."""
+        if self.unexplained:
+            return
         fenced = process.engine is not None and process.fenced
         before = self.run(all_rows(self.watcher, self.bot_id)) if fenced else None
         try:
