@@ -35,9 +35,7 @@ from bot_runtime.strategy_manager import StrategyManager
 from support.bars import strategy_document
 from support.bots import ENDED, a_document, insert_bot, surroundings
 
-import os
-
-BOTS = int(os.environ.get("SOAK_BOTS", "200"))
+BOTS = 200
 BARS = 600  # of a minute each: ten hours
 SEED = 20260101
 NEAR = Decimal("0.000001")
@@ -47,11 +45,12 @@ BROKEN = RAISES | NEVER_COMES | INVALID
 BROKEN_FRACTION = 0.123
 #: Unexpected errors of one bot, which count towards its quarantine; others do not.
 MOST_UNEXPECTED = 2
+#: Few trades each: a transaction costs more than a bar.
 RULES = (
-    ("RSIOrBBEntryMixin", {"e_rsi_oversold": 40, "e_cooldown_bars": 3}, "ATRExitMixin", {"x_sl_multiplier": 1.0}),
-    ("RSIOrBBEntryMixin", {"e_rsi_oversold": 45}, "FixedRatioExitMixin", {}),
-    ("RSIBBEntryMixin", {"e_rsi_oversold": 45}, "TrailingStopExitMixin", {}),
-    ("RSIOrBBEntryMixin", {"e_rsi_oversold": 50}, "TimeBasedExitMixin", {}),
+    ("RSIOrBBEntryMixin", {"e_rsi_oversold": 20, "e_cooldown_bars": 60}, "ATRExitMixin", {"x_sl_multiplier": 3.0}),
+    ("RSIOrBBEntryMixin", {"e_rsi_oversold": 25, "e_cooldown_bars": 60}, "TimeBasedExitMixin", {"x_max_bars": 60}),
+    ("RSIBBEntryMixin", {"e_rsi_oversold": 30, "e_cooldown_bars": 60}, "TimeBasedExitMixin", {"x_max_bars": 40}),
+    ("RSIOrBBEntryMixin", {"e_rsi_oversold": 25, "e_cooldown_bars": 60}, "RSIBBExitMixin", {}),
 )
 
 
@@ -71,7 +70,7 @@ class Dice:
         return True
 
     def maybe_unexpected(self) -> None:
-        if self.falls("unexpected", 0.0005, most=MOST_UNEXPECTED):
+        if self.falls("unexpected", 0.0002, most=MOST_UNEXPECTED):
             raise ValueError("a bug in an adapter")
 
 
@@ -106,14 +105,14 @@ class FlakyDatabase(Database):
         raise DatabaseUnavailableError("the database is away")
 
     @staticmethod
-    def _lose(committed: bool) -> None:  # noqa: FBT001
+    def _lose(committed: bool) -> None:
         if committed:
             raise DatabaseUnavailableError("the database did not say whether it committed")
 
     async def come_and_go(self) -> None:
         """Stretches without a database, for every bot at once."""
         while True:
-            await asyncio.sleep(self.dice._random.uniform(2.0, 4.0))
+            await asyncio.sleep(self.dice._random.uniform(4.0, 7.0))
             self.away = True
             self.outages += 1
             await asyncio.sleep(self.dice._random.uniform(0.2, 0.5))
@@ -138,7 +137,7 @@ class FlakyFeed:
         if self._silent:
             await asyncio.Event().wait()
         async for bar in self._feed.bars(after):
-            if self._dice.falls("bar", 0.002):
+            if self._dice.falls("bar", 0.001):
                 raise TransientError("the connection to the market data broke")
             self._dice.maybe_unexpected()
             yield bar
@@ -149,6 +148,7 @@ class FlakyBroker:
 
     def __init__(self, broker: Any, dice: Dice) -> None:
         self._broker, self._dice = broker, dice
+        self._running = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._broker, name)
@@ -160,8 +160,11 @@ class FlakyBroker:
 
     async def submit(self, intent: OrderIntent, fence: Fence) -> OrderReport:
         dice = self._dice
-        if intent.client_order_id not in dice.spared:
-            dice.spared.add(intent.client_order_id)  # a second failure would outlast the bar that fills the order
+        first = intent.client_order_id not in dice.spared
+        dice.spared.add(intent.client_order_id)  # a second failure would outlast the bar that fills the order
+        if first and dice.falls("submit", 0.05):
+            raise VenueUnavailableError("503")
+        if first and self._running:
             if dice.falls("not_sent", 0.05):
                 raise NotSentError("connection refused")
             if dice.falls("unknown", 0.05):
@@ -169,12 +172,11 @@ class FlakyBroker:
             if dice.falls("lost", 0.05):
                 await self._broker.submit(intent, fence)
                 raise UnknownOutcomeError("no answer; it did arrive")
-            if dice.falls("submit", 0.05):
-                raise VenueUnavailableError("503")
         return await self._broker.submit(intent, fence)
 
     async def on_bar(self, bar: Bar) -> list[OrderReport]:
-        if self._dice.falls("before_bar", 0.001):
+        self._running = True
+        if self._dice.falls("before_bar", 0.0005):
             raise VenueUnavailableError("503")
         reports = await self._broker.on_bar(bar)
         if reports and self._dice.falls("after_bar", 0.05):
@@ -205,7 +207,7 @@ def document(bot: int) -> dict[str, Any]:
     if bot in INVALID:
         strategy["parameters"]["entry_logic"]["name"] = "NoSuchEntry"
     data = {"data_source": "generated", "interval": "1m", "seed": bot, "speed": 0, "bars": BARS}
-    risk = {"stop_loss_pct": 0.5} if bot % 3 == 0 else {}
+    risk = {"stop_loss_pct": 0.5} if bot % 5 == 0 else {}
     return a_document(name=f"bot {bot}", strategy=strategy, data=data, risk_management=risk)
 
 
@@ -301,9 +303,6 @@ async def until_all_have_ended(fleet: Any, healthy: Sequence[int], seconds: floa
 async def test_two_hundred_bots_trade_through_failures_of_all_they_need_as_if_there_were_none(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import time
-
-    t0 = time.time()
     documents = {bot: document(bot) for bot in range(1, BOTS + 1)}
     database = FlakyDatabase(postgres_url)
     database.dice.off = True
@@ -311,9 +310,8 @@ async def test_two_hundred_bots_trade_through_failures_of_all_they_need_as_if_th
         assert await insert_bot(database, wanted) == bot
     configs = {bot: parse_config(wanted).config for bot, wanted in documents.items() if bot not in BROKEN}
     expected = {bot: await undisturbed(config) for bot, config in configs.items() if config is not None}
-    assert len(expected) == BOTS - len(BROKEN & set(documents))
-    print("EXPECTED", time.time() - t0, sum(len(r.trades) for r in expected.values()))
-    assert sum(len(result.trades) for result in expected.values()) > 5 * BOTS
+    assert len(expected) == BOTS - len(BROKEN)
+    assert sum(len(result.trades) for result in expected.values()) > 2 * BOTS
 
     dice = disturb(monkeypatch)
     around = surroundings(database, rhythm=Rhythm(beat_seconds=5))
@@ -330,7 +328,7 @@ async def test_two_hundred_bots_trade_through_failures_of_all_they_need_as_if_th
         for each in dice.values():
             each.off = True
         await until_all_have_ended(around.fleet, list(expected), 30)
-        for bot in (RAISES | INVALID) & set(documents):
+        for bot in RAISES | INVALID:
             assert around.fleet.bots[bot].phase is Phase.ERROR
     finally:
         outages.cancel()
@@ -338,7 +336,6 @@ async def test_two_hundred_bots_trade_through_failures_of_all_they_need_as_if_th
         await running
         await manager.shutdown()
 
-    print("RAN", time.time() - t0, database.outages, around.fleet.bots[1].restarts, sum(b.restarts for b in around.fleet.bots.values()))
     thrown = sum((each.thrown for each in dice.values()), Counter())
     assert database.outages >= 3
     assert len(thrown) >= 9, f"every kind of failure happened: {thrown}"

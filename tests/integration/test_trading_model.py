@@ -339,7 +339,7 @@ def sqlite_copies(tmp_path: Path) -> Iterator[Callable[[], str]]:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_whatever_happens_tables_and_venue_agree_in_the_end(sqlite_copies: Callable[[], str]) -> None:
-    check(sqlite_copies, examples=20, steps=30)
+    check(sqlite_copies, examples=60, steps=40)
 
 
 @pytest.mark.slow
@@ -355,7 +355,7 @@ def test_whatever_happens_tables_and_venue_agree_in_the_end_on_postgresql(
         return postgres.url(made[-1])
 
     try:
-        check(clone, examples=15, steps=30)
+        check(clone, examples=10, steps=30)
     finally:
         for name in made:
             postgres.drop_database(name)

@@ -12,8 +12,8 @@ from decimal import Decimal
 from enum import Enum, auto
 
 from bot_runtime.brokers.base import (
-    FencedError,
     Fence,
+    FencedError,
     NotSentError,
     UnknownOutcomeError,
     VenueUnavailableError,
