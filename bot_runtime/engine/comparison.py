@@ -88,7 +88,7 @@ async def _missing(desk: OrderDesk) -> str | None:
         return None
     holdings = await desk.broker.holdings()
     step = desk.kernel.market.quantity_step
-    if holdings is None or holdings + step > position.held:
+    if holdings is None or holdings + step > position.held - desk.selling:
         return None
     return (
         f"the tables say that the bot holds {position.held} {desk.ledger.config.symbol}, the account at the venue has "

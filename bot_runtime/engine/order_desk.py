@@ -16,7 +16,7 @@ from bot_core.models.errors import InvalidBotError, TransientError
 from bot_core.store.journal import OrderState
 from bot_runtime.brokers.base import Broker, FencedError, NotSentError, UnknownOutcomeError, VenueUnavailableError
 from bot_runtime.domain.money import ZERO, round_money
-from bot_runtime.domain.order import OrderIntent, OrderReport, OrderStatus, Purpose, fill_of
+from bot_runtime.domain.order import OrderIntent, OrderReport, OrderStatus, Purpose, Side, fill_of
 from bot_runtime.engine.board import BotBoard, FleetBoard
 from bot_runtime.engine.kernel import Closed, FillResult, Kernel, Opened, Reduced
 from bot_runtime.persistence.ledger import Ledger, Refused
@@ -84,6 +84,11 @@ class OrderDesk:
         return [order for order in (self.kernel.pending, self.kernel.protective) if order is not None]
 
     @property
+    def selling(self) -> Decimal:
+        """What working orders have sold already of the position, which is booked once they are final."""
+        return sum((self._sent[order.client_order_id].filled for order in self.orders if order.side is Side.SELL), ZERO)
+
+    @property
     def unsure(self) -> bool:
         """Whether there is an order that the venue must be asked about before anything else is done."""
         return any(self._sent[order.client_order_id].state in _UNSURE for order in self.orders)
@@ -102,8 +107,8 @@ class OrderDesk:
                 "allowed: one; move the others to `canceled` in bot_orders after a look at the venue"
             )
         self.broker.restore([order.resting for order in working if order.state is OrderState.OPEN])
-        for order in working:
-            self._sent[order.intent.client_order_id] = Sent(order.state, order.since, order.resting.filled)
+        for order in working:  # since now: the last process may have sent it until its lease ended
+            self._sent[order.intent.client_order_id] = Sent(order.state, datetime.now(UTC), order.resting.filled)
         self.kernel.pending = others[0].intent if others else None
         self.kernel.protective = stops[0].intent if stops else None
 
@@ -159,6 +164,7 @@ class OrderDesk:
     async def withdraw(self, intent: OrderIntent, why: str = "") -> bool:
         """Cancel an order, booking what had filled. False where that can't be known yet: to be tried again."""
         sent = self._sent[intent.client_order_id]
+        await self._still_ours()
         try:
             report = await self.broker.cancel(intent.client_order_id)
         except (VenueUnavailableError, UnknownOutcomeError, NotSentError) as error:
@@ -238,15 +244,14 @@ class OrderDesk:
 
     async def _dispatch(self, intent: OrderIntent) -> None:
         """Send a journaled order; before an exit, the stop that binds what is to be sold is withdrawn."""
-        stop = self.kernel.protective
-        if intent.purpose is Purpose.EXIT and stop is not None:
-            if not await self.withdraw(stop, "replaced by an exit"):
+        if intent.purpose is Purpose.EXIT:
+            stop = self.kernel.protective
+            if stop is not None and not await self.withdraw(stop, "replaced by an exit"):
                 return
             if not self.kernel.sells_all(intent):
                 await self._drop(intent, OrderState.CANCELED, "order_canceled", "the protective stop filled before it")
                 return
-        if self.ledger.lease.seconds_left() <= 0:
-            await self.ledger.beat(None)  # raises LeaseLostError where somebody else trades this bot now
+        await self._still_ours()
         sent = self._sent[intent.client_order_id]
         before, sent.left = sent.left, True
         try:
@@ -260,6 +265,11 @@ class OrderDesk:
         else:
             self.trouble = ""
             await self.take(intent, report)
+
+    async def _still_ours(self) -> None:
+        """Raise LeaseLostError where somebody else trades this bot now."""
+        if self.ledger.lease.seconds_left() <= 0:
+            await self.ledger.beat(None)
 
     async def _unknown(self, intent: OrderIntent) -> None:
         await self.ledger.mark(intent.client_order_id, OrderState.UNKNOWN)
