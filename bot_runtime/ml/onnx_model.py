@@ -4,6 +4,7 @@ One thread and one row at a time: the same bars give the same bits in a backtest
 """
 
 import importlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from bot_runtime.ml.files import read_bytes
 
 _NUMBERS: Mapping[str, type[np.floating[Any]]] = {"tensor(float)": np.float32, "tensor(double)": np.float64}
 _ONLY_ERRORS = 3
+#: Without it the library reports what it does to its maker's servers; `disable_telemetry_events` comes too late.
+_QUIET_VARIABLE = "ORT_DISABLE_TELEMETRY"
 
 
 class OnnxModel:
@@ -39,6 +42,7 @@ class OnnxModel:
     @classmethod
     def load(cls, path: Path) -> "OnnxModel":
         """Raise InvalidBotError for what is no model, or where the extra `ml` is not installed."""
+        os.environ.setdefault(_QUIET_VARIABLE, "1")
         try:
             runtime: Any = importlib.import_module("onnxruntime")
         except ImportError as error:

@@ -18,6 +18,7 @@ from bot_runtime.venues import ibkr_session
 from bot_runtime.venues.ibkr_session import Gateway
 from support.ibkr import GatewayStandIn
 from support.live_feeds import take
+from support.nowhere import CLOSED_PORT
 
 
 @pytest.fixture
@@ -141,5 +142,5 @@ async def test_of_the_rows_own_address_only_the_client_id_is_heeded(gateway: Gat
     feed = build_feed(section, "AAPL", hub=MarketHub())
     await feed.newest()
     (client,) = gateway.clients
-    assert (client.host, client.port, client.clientId) == ("127.0.0.1", 4001, 9)
+    assert (client.host, client.port, client.clientId) == ("127.0.0.1", CLOSED_PORT, 9)
     await feed.aclose()

@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from decimal import Decimal
 
 import numpy as np
@@ -68,6 +71,26 @@ def test_a_trained_model_trades_by_its_thresholds(models):
     assert len(result.trades) > 10
     assert {trade.exit_reason for trade in result.trades} == {"model_exit"}
     assert {trade.entry_reason for trade in result.trades} == {"ONNXStrategy signal"}
+
+
+def test_the_library_is_told_to_report_nothing_to_its_maker_before_it_is_imported(models):
+    write_trained_classifier(models / "model.onnx", BARS[:800], FEATURES, 4)
+    code = f"""if True:
+        import os, sys
+        from pathlib import Path
+        from bot_runtime.ml.onnx_model import OnnxModel
+
+        class Watch:
+            def find_spec(self, name, *_):
+                if name == "onnxruntime":
+                    print(os.environ.get("ORT_DISABLE_TELEMETRY"))
+
+        sys.meta_path.insert(0, Watch())
+        OnnxModel.load(Path({str(models / "model.onnx")!r}))
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("1\n", 0), done.stderr
 
 
 def test_an_exit_rule_of_the_catalogue_and_fractions_of_the_price_work_beside_the_model(models):
