@@ -112,7 +112,7 @@ class FlakyDatabase(Database):
     async def come_and_go(self) -> None:
         """Stretches without a database, for every bot at once."""
         while True:
-            await asyncio.sleep(self.dice._random.uniform(4.0, 7.0))
+            await asyncio.sleep(self.dice._random.uniform(8.0, 12.0))
             self.away = True
             self.outages += 1
             await asyncio.sleep(self.dice._random.uniform(0.2, 0.5))

@@ -108,7 +108,7 @@ class ScriptedStrategy:
     def enter(self, view: View) -> str | None:
         return "wanted" if self._world.wants[view.time] == "enter" else None
 
-    def exit(self, view: View, position: Position) -> str | None:
+    def exit(self, view: View, _position: Position) -> str | None:
         return "wanted" if self._world.wants[view.time] == "exit" else None
 
     def opened(self, position: Position) -> None: ...
@@ -122,6 +122,7 @@ class ScriptedStrategy:
 class ScriptedGuard:
     watches = True
     limits_entries = False
+    reduced = ""
 
     def __init__(self, world: World) -> None:
         self._world = world

@@ -252,20 +252,18 @@ class ScriptedBroker:
         """FILLED and PART fill before the cancel gets there; FLYING is asked for, and not done yet."""
         venue = self._venue
         reply = venue.cancels.popleft() if venue.cancels else Reply.DONE
-        if reply is Reply.PAUSED:
-            await self._pause()
         if reply in {Reply.AWAY, Reply.NOT_SENT}:
             raise VenueUnavailableError("503")
         self._answer()
         if not self._may_trade():
             venue.wrongs.append(f"{client_order_id} was canceled by a fenced process")
         order = venue.orders.get(client_order_id)
-        if order is None:
-            return None
-        if order.status is not OrderStatus.OPEN:
-            return order.report()
-        if reply is Reply.FLYING:
-            return order.report()
+        if order is not None and order.status is OrderStatus.OPEN and reply is not Reply.FLYING:
+            self._canceled(order, reply)
+        return None if order is None else order.report()
+
+    def _canceled(self, order: VenueOrder, reply: Reply) -> None:
+        venue = self._venue
         if reply in {Reply.FILLED, Reply.LOST_FILLED}:
             venue.fill(order, order.left)
         elif reply in {Reply.PART, Reply.LOST_PART}:
@@ -275,7 +273,6 @@ class ScriptedBroker:
             raise Crash
         if reply in {Reply.LOST, Reply.LOST_FILLED, Reply.LOST_PART}:
             raise UnknownOutcomeError("no answer in 10 s")
-        return order.report()
 
     async def orders(self, prefix: str, since: datetime) -> list[OrderReport]:
         self._answer()
@@ -289,7 +286,7 @@ class ScriptedBroker:
     def restore(self, orders: Sequence[RestingOrder]) -> None:
         """The venue has a memory."""
 
-    async def on_bar(self, bar: Bar) -> list[OrderReport]:
+    async def on_bar(self, _bar: Bar) -> list[OrderReport]:
         return []
 
     async def aclose(self) -> None:
