@@ -118,6 +118,21 @@ def test_slippage_costs(folder, capsys):
     assert values[1] < values[0]
 
 
+def test_a_document_says_what_is_simulated_and_the_option_replaces_its_slippage_alone(folder, capsys):
+    path = folder / "bots" / "atr.json"
+    document = json.loads(path.read_text())
+
+    def value(*arguments, **simulation):
+        document["broker"] = {"type": "paper", "trading_mode": "paper", "simulation": simulation}
+        path.write_text(json.dumps(document))
+        assert run(path, "--bars", folder / "bars1.csv", "--json", *arguments) == 0
+        return json.loads(capsys.readouterr().out)["final_value"]
+
+    option = ("--slippage-bps", "20")
+    assert value(slippage_bps=20) == value(*option) == value(*option, slippage_bps=500) < value()
+    assert value(reject_probability=1) == value(*option, reject_probability=1) == 10000
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
