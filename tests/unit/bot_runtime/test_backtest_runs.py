@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from bot_runtime.cli import backtest, backtest_run, progress
+from bot_runtime.cli import backtest, progress
 from bot_runtime.cli.backtest_report import duration
+from bot_runtime.engine import document_backtest
 from bot_runtime.plots import png
 from support.bars import made_up_bars, strategy_document
 
@@ -73,14 +74,14 @@ def test_a_broken_document_fails_alone(folder, capsys):
 
 
 def test_an_error_in_a_rule_fails_its_run_only(folder, capsys, monkeypatch):
-    real = backtest_run.build_strategy
+    real = document_backtest.build_strategy
 
     def breaks_for_bands(config):
         if config.exit.name == "RSIBBExitMixin":
             raise ZeroDivisionError("float division by zero")
         return real(config)
 
-    monkeypatch.setattr(backtest_run, "build_strategy", breaks_for_bands)
+    monkeypatch.setattr(document_backtest, "build_strategy", breaks_for_bands)
     assert run(folder / "bots", "--bars", folder / "bars1.csv", "--jobs", 1) == 1
     shown = capsys.readouterr()
     assert "the run broke off: ZeroDivisionError: float division by zero" in shown.err
