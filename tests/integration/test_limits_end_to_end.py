@@ -28,6 +28,11 @@ CASES: dict[str, dict[str, Any]] = {
     "limit entries": {"trading": {"order_type": "limit"}, "risk_management": STOPS},
     "a rough venue": {"broker": {"simulation": ROUGH}, "risk_management": STOPS},
     "a slow venue": {"broker": {"simulation": {"latency_ms": 600_000}}, "risk_management": STOPS},
+    "limit entries at a rough venue": {
+        "broker": {"simulation": ROUGH},
+        "trading": {"order_type": "limit"},
+        "risk_management": STOPS,
+    },
     "working hours": {
         "scheduling": {"enabled": True, "start_time": "09:00", "end_time": "17:00", "timezone": "Europe/Berlin"}
     },
@@ -82,7 +87,7 @@ async def test_a_bot_and_a_backtest_of_its_document_make_the_same_trades(case: s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["stops", "limit entries", "a rough venue"])
+@pytest.mark.parametrize("case", ["stops", "limit entries", "limit entries at a rough venue"])
 async def test_a_bot_that_dies_time_and_again_ends_as_if_it_had_not(case: str, tmp_path: Path) -> None:
     document = document_of(case)
     document["data"]["bars"] = 300

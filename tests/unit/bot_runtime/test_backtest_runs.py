@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from bot_runtime.cli import backtest, backtest_run, progress
+from bot_runtime.cli import backtest, progress
 from bot_runtime.cli.backtest_report import duration
+from bot_runtime.engine import document_backtest
 from bot_runtime.plots import png
 from support.bars import made_up_bars, strategy_document
 
@@ -73,14 +74,14 @@ def test_a_broken_document_fails_alone(folder, capsys):
 
 
 def test_an_error_in_a_rule_fails_its_run_only(folder, capsys, monkeypatch):
-    real = backtest_run.build_strategy
+    real = document_backtest.build_strategy
 
     def breaks_for_bands(config):
         if config.exit.name == "RSIBBExitMixin":
             raise ZeroDivisionError("float division by zero")
         return real(config)
 
-    monkeypatch.setattr(backtest_run, "build_strategy", breaks_for_bands)
+    monkeypatch.setattr(document_backtest, "build_strategy", breaks_for_bands)
     assert run(folder / "bots", "--bars", folder / "bars1.csv", "--jobs", 1) == 1
     shown = capsys.readouterr()
     assert "the run broke off: ZeroDivisionError: float division by zero" in shown.err
@@ -116,6 +117,21 @@ def test_slippage_costs(folder, capsys):
         assert run(folder / "bots" / "atr.json", *arguments) == 0
         values.append(json.loads(capsys.readouterr().out)["final_value"])
     assert values[1] < values[0]
+
+
+def test_a_document_says_what_is_simulated_and_the_option_replaces_its_slippage_alone(folder, capsys):
+    path = folder / "bots" / "atr.json"
+    document = json.loads(path.read_text())
+
+    def value(*arguments, **simulation):
+        document["broker"] = {"type": "paper", "trading_mode": "paper", "simulation": simulation}
+        path.write_text(json.dumps(document))
+        assert run(path, "--bars", folder / "bars1.csv", "--json", *arguments) == 0
+        return json.loads(capsys.readouterr().out)["final_value"]
+
+    option = ("--slippage-bps", "20")
+    assert value(slippage_bps=20) == value(*option) == value(*option, slippage_bps=500) < value()
+    assert value(reject_probability=1) == value(*option, reject_probability=1) == 10000
 
 
 @pytest.mark.parametrize(
