@@ -100,6 +100,7 @@ class BotEngine:
     async def recover(self, working: tuple[WorkingOrder, ...]) -> None:
         """Settle what the last process left, and compare with the venue, before anything else is done."""
         self._desk.resume(working)
+        self._restraint.learn((await self._ledger.beat(None)).halt)
         for order in working:
             name, state = order.intent.client_order_id, order.state
             await self._ledger.note("recovered", f"order {name} was {state} at the last stop", correlation_id=name)

@@ -43,10 +43,10 @@ async def _compare_order(desk: OrderDesk, report: OrderReport, known: tuple[Orde
         if intent is not None:
             await desk.take(intent, report)
     elif report.filled > filled or not report.final:
-        await _late(desk, report)
+        await _late(desk, report, filled)
 
 
-async def _late(desk: OrderDesk, report: OrderReport) -> None:
+async def _late(desk: OrderDesk, report: OrderReport, booked: Decimal) -> None:
     """An order that was given up is at the venue after all: cancel what still rests, adopt what has filled."""
     name = report.client_order_id
     known = desk.ledger
@@ -60,12 +60,15 @@ async def _late(desk: OrderDesk, report: OrderReport) -> None:
         _log.warning("order_late", correlation_id=name, outcome="canceled")
         await known.alert("order_late", f"{what}; it was canceled there", correlation_id=name)
         return
-    intent = await known.reopen(name, f"{what}; it is adopted")
-    if intent is None:
-        return
+    intent = await known.intent_of(name)
+    if booked or not desk.fits(intent):
+        raise UnexplainedError(
+            f"{what}, beside what the bot holds ({booked} of it was booked); allowed: settle the difference at the "
+            f"venue and write what filled into bot_orders, then start the bot again"
+        )
     _log.warning("order_late", correlation_id=name, outcome="adopted")
-    await known.alert("order_late", f"{what}; it is adopted", correlation_id=name)
-    await desk.adopt(intent, report)
+    if await known.reopen(name, f"{what}; it is adopted"):
+        await desk.adopt(intent, report)
 
 
 async def _compare_holdings(desk: OrderDesk) -> None:

@@ -69,6 +69,8 @@ class OrderDesk:
         self._interval = interval_seconds
         self._sent: dict[str, Sent] = {}
         self._rejection = ""
+        #: Why no entry may be sent, such as a halt; empty where one may.
+        self.no_entries = ""
         #: Why the venue can't be reached, as far as it was tried last; empty where it can.
         self.trouble = ""
 
@@ -199,17 +201,16 @@ class OrderDesk:
         else:
             await self._drop(intent, OrderState.CANCELED, "order_canceled", why or "the venue canceled it")
 
-    async def adopt(self, intent: OrderIntent, report: OrderReport) -> None:
-        """Take over an order that came to life after it was given up. Raise UnexplainedError where it doesn't fit."""
+    def fits(self, intent: OrderIntent) -> bool:
+        """Whether an order that was given up could still be ours to take over, as things stand."""
         kernel = self.kernel
-        fits = kernel.pending is None and (kernel.account.position is None) is (intent.purpose is Purpose.ENTRY)
+        held = kernel.account.position is not None
         if intent.purpose is Purpose.PROTECTIVE:
-            fits = kernel.protective is None and kernel.account.position is not None
-        if not fits:
-            raise UnexplainedError(
-                f"order {intent.client_order_id} was given up and then filled {report.filled} at the venue, beside "
-                "what the bot holds; allowed: settle the difference at the venue, then start the bot again"
-            )
+            return held and kernel.protective is None
+        return kernel.pending is None and held is (intent.purpose is not Purpose.ENTRY)
+
+    async def adopt(self, intent: OrderIntent, report: OrderReport) -> None:
+        """Take over an order that came to life after it was given up, and that fits."""
         self._hold(intent)
         self._sent[intent.client_order_id] = Sent(OrderState.UNKNOWN, datetime.now(UTC))
         await self.take(intent, report, "it came to life after it was given up")
@@ -233,7 +234,10 @@ class OrderDesk:
 
     async def _never_arrived(self, intent: OrderIntent, sent: Sent) -> None:
         """Send it, again under the same id, unless that would be too late."""
-        if self.broker.live and intent.purpose is Purpose.ENTRY and self._late(intent):
+        entry = intent.purpose is Purpose.ENTRY
+        if entry and self.no_entries:
+            await self._drop(intent, OrderState.CANCELED, "order_canceled", self.no_entries)
+        elif entry and self.broker.live and self._late(intent):
             why = f"entry of {intent.signal_time.isoformat()} never reached the venue and is too late by now"
             await self._drop(intent, OrderState.CANCELED, "order_canceled", why)
         elif intent.purpose is Purpose.PROTECTIVE and self.kernel.account.position is None:

@@ -42,10 +42,15 @@ class Restraint:
         entries = late or ("" if self._halt is None else str(self._halt))
         return Hold(entries, late) if entries else FREE
 
+    def learn(self, halt: Halt | None) -> None:
+        """Know of a halt before anything is sent; what it asks for is done by `obey`."""
+        self._desk.no_entries = "" if halt is None else str(halt)
+
     async def obey(self, halt: Halt | None) -> None:
         """Take note of a halt or of its end: no entry from now on, and with `flatten` no position."""
         before, known = self._board.halted, self._halt
         self._halt = halt
+        self.learn(halt)
         self._board.halted = "" if halt is None else str(halt)
         if halt is None:
             if before:
@@ -68,7 +73,8 @@ class Restraint:
         if policy is OnStop.KEEP:
             return True
         desk, kernel = self._desk, self._desk.kernel
-        if not await self._cancel_entry("the bot was stopped"):
+        desk.no_entries = "the bot was stopped"
+        if not await self._cancel_entry(desk.no_entries):
             return False
         if policy is OnStop.FLATTEN:
             await self._flatten(datetime.now(UTC), "on_stop")

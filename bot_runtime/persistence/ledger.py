@@ -4,7 +4,7 @@ Fill, trade, position, balance, journal, cursor and queued notification commit t
 nothing: what to write comes from the engine.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -13,34 +13,22 @@ from typing import Any
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot_core.models.bot import BotRow
-from bot_core.models.config import BotConfig
 from bot_core.models.errors import InvalidBotError
-from bot_core.models.halt import Halt
-from bot_core.schema import bots, events, messages, positions, trades
+from bot_core.schema import bots, messages, positions, trades
 from bot_core.schema import state as state_table
 from bot_core.store.config_history import record_change
-from bot_core.store.database import Database
-from bot_core.store.events import record_event
-from bot_core.store.heartbeat import Beat, beat
 from bot_core.store.journal import (
     OrderState,
-    fill_in_part,
-    filled_values,
     free_id,
-    journaled,
     move,
-    order_of,
-    reopen,
     working_orders,
     write_intent,
 )
-from bot_core.store.leases import Lease, LeaseStore
 from bot_core.store.limits import reserve
-from bot_core.store.outbox import error_message
 from bot_runtime.domain.order import OrderIntent, OrderReport, OrderStatus, Purpose, client_order_id
 from bot_runtime.domain.position import Position
 from bot_runtime.domain.trade import Trade
+from bot_runtime.persistence.bot_journal import BotJournal, filled_columns
 from bot_runtime.persistence.messages import closed_message, opened_message
 from bot_runtime.persistence.rows import (
     WorkingOrder,
@@ -83,18 +71,8 @@ class Refused:
     reason: str
 
 
-class Ledger:
-    """Reads and writes for one bot under one lease."""
-
-    def __init__(
-        self, database: Database, leases: LeaseStore, lease: Lease, row: BotRow, config: BotConfig, account: str
-    ) -> None:
-        self.database = database
-        self.leases = leases
-        self.lease = lease
-        self.row = row
-        self.config = config
-        self.account = account
+class Ledger(BotJournal):
+    """The journal of a bot, and its books."""
 
     async def load(self) -> Saved:
         """Everything that a bot needs in order to go on, read in one transaction."""
@@ -163,27 +141,6 @@ class Ledger:
             day=intent.signal_time.date(),
         )
 
-    async def mark(self, client_order_id: str, state: OrderState, **values: Any) -> bool:
-        """Move an order in the journal; False where its present state does not allow it."""
-        async with self.database.write() as connection:
-            await self.lease.check(connection)
-            return await move(connection, client_order_id, state, **values)
-
-    async def filled_in_part(self, report: OrderReport) -> None:
-        """Note what of a working order has filled so far."""
-        async with self.database.write() as connection:
-            await self.lease.check(connection)
-            await fill_in_part(connection, report.client_order_id, _filled(report))
-
-    async def dropped(self, intent: OrderIntent, state: OrderState, kind: str, why: str) -> bool:
-        """Close an order that came to nothing, and say why; False where it is closed already."""
-        async with self.database.write() as connection:
-            await self.lease.check(connection)
-            if not await move(connection, intent.client_order_id, state):
-                return False
-            await self._event(connection, kind, why, correlation_id=intent.client_order_id)
-            return True
-
     async def opened(self, intent: OrderIntent, report: OrderReport, position: Position, snapshot: Snapshot) -> bool:
         """Book the fill of an entry. False, with nothing written, when it was booked before."""
         async with self.database.write() as connection:
@@ -216,48 +173,6 @@ class Ledger:
             await self._finish(connection, snapshot, None, intent)
             return True
 
-    async def journaled(self, client_order_ids: Collection[str]) -> dict[str, tuple[OrderState, Decimal]]:
-        """State and filled quantity of some orders; those that the journal has not are not in the answer."""
-        async with self.database.read() as connection:
-            return await journaled(connection, client_order_ids)
-
-    async def reopen(self, client_order_id: str, why: str) -> OrderIntent | None:
-        """Take back that an order came to nothing; return it, or None where the journal says something else."""
-        async with self.database.write() as connection:
-            await self.lease.check(connection)
-            if not await reopen(connection, client_order_id):
-                return None
-            await self._event(connection, "order_late", why, correlation_id=client_order_id)
-            found = await order_of(connection, client_order_id)
-            return None if found is None else working_order(found).intent
-
-    async def beat(self, snapshot: Snapshot | None) -> Beat:
-        """Renew the lease, say that the bot lives, move the cursor if there is something new; return the news."""
-        state = None if snapshot is None else state_values(snapshot)
-        return await beat(self.database, self.lease, self.row.user_id, self.leases.seconds, state=state)
-
-    async def note(self, kind: str, message: str, *, new: Any = None, correlation_id: str | None = None) -> None:
-        """Append to `bot_events`."""
-        async with self.database.write() as connection:
-            await self._event(connection, kind, message, new=new, correlation_id=correlation_id)
-
-    async def alert(self, kind: str, message: str, *, correlation_id: str | None = None) -> None:
-        """Append to `bot_events` and tell the owner: for what a person should look at."""
-        async with self.database.write() as connection:
-            await self._event(connection, kind, message, correlation_id=correlation_id)
-            await self._tell_owner(connection, message)
-
-    async def obeyed(self, halt: Halt) -> None:
-        """Note that a halt holds the bot from now on, and tell the owner: once, whoever obeys it again."""
-        newest = select(events.c.new_value).where(events.c.bot_id == self.row.id, events.c.kind == "halt_obeyed")
-        async with self.database.write() as connection:
-            noted = await connection.scalar(newest.order_by(events.c.id.desc()).limit(1))
-            if isinstance(noted, Mapping) and noted.get("halt") == halt.id:
-                return
-            new = {"halt": halt.id, "scope": halt.scope, "flatten": halt.flatten}
-            await self._event(connection, "halt_obeyed", str(halt), new=new)
-            await self._tell_owner(connection, str(halt))
-
     async def adopt(self, trade: Mapping[str, Any], position: Position, outdated: list[int]) -> None:
         """Take over a trade that an older program left open: give it a position, and mark those that it outdates.
 
@@ -274,28 +189,11 @@ class Ledger:
                 values = {"extra_metadata": superseded(extra, trade["id"])}
                 await connection.execute(update(trades).where(trades.c.id == trade_id).values(values))
 
-    async def _tell_owner(self, connection: AsyncConnection, message: str) -> None:
-        told = error_message(self.row, message)
-        if told is not None:
-            await connection.execute(insert(messages).values(told))
-
     async def _book(self, connection: AsyncConnection, report: OrderReport) -> bool:
         await self.lease.check(connection)
         state = OrderState.FILLED if report.status is OrderStatus.FILLED else OrderState.CANCELED
-        values = _filled(report) | {"broker_order_id": report.broker_order_id}
+        values = filled_columns(report) | {"broker_order_id": report.broker_order_id}
         return await move(connection, report.client_order_id, state, **values)
-
-    async def _event(
-        self,
-        connection: AsyncConnection,
-        kind: str,
-        message: str,
-        *,
-        new: Any = None,
-        correlation_id: str | None = None,
-    ) -> None:
-        about = {"actor": "runtime", "new": new, "correlation_id": correlation_id}
-        await record_event(connection, self.row.id, kind, message, **about)
 
     async def _finish(
         self, connection: AsyncConnection, snapshot: Snapshot, message: dict[str, Any] | None, intent: OrderIntent
@@ -338,7 +236,3 @@ class Ledger:
         result = await connection.execute(update(state_table).where(state_table.c.bot_id == self.row.id).values(values))
         if result.rowcount == 0:
             await connection.execute(insert(state_table).values(bot_id=self.row.id, **values))
-
-
-def _filled(report: OrderReport) -> dict[str, Any]:
-    return filled_values(report.filled, report.average_price, report.commission, report.time)

@@ -1,0 +1,143 @@
+"""One bot's journal: what becomes of its orders, what happened to it, and its heartbeat, under one lease.
+
+Each method that writes is one transaction. It books nothing: that is the ledger's.
+"""
+
+from collections.abc import Collection, Mapping
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot_core.models.bot import BotRow
+from bot_core.models.config import BotConfig
+from bot_core.models.halt import Halt
+from bot_core.schema import events, messages
+from bot_core.store.database import Database
+from bot_core.store.events import record_event
+from bot_core.store.heartbeat import Beat, beat
+from bot_core.store.journal import (
+    OrderState,
+    fill_in_part,
+    filled_values,
+    journaled,
+    move,
+    order_of,
+    reopen,
+)
+from bot_core.store.leases import Lease, LeaseStore
+from bot_core.store.outbox import error_message
+from bot_runtime.domain.order import OrderIntent, OrderReport
+from bot_runtime.persistence.rows import (
+    state_values,
+    working_order,
+)
+from bot_runtime.persistence.snapshot import Snapshot
+
+
+class BotJournal:
+    """Reads and writes for one bot under one lease."""
+
+    def __init__(
+        self, database: Database, leases: LeaseStore, lease: Lease, row: BotRow, config: BotConfig, account: str
+    ) -> None:
+        self.database = database
+        self.leases = leases
+        self.lease = lease
+        self.row = row
+        self.config = config
+        self.account = account
+
+    async def mark(self, client_order_id: str, state: OrderState, **values: Any) -> bool:
+        """Move an order in the journal; False where its present state does not allow it."""
+        async with self.database.write() as connection:
+            await self.lease.check(connection)
+            return await move(connection, client_order_id, state, **values)
+
+    async def filled_in_part(self, report: OrderReport) -> None:
+        """Note what of a working order has filled so far."""
+        async with self.database.write() as connection:
+            await self.lease.check(connection)
+            await fill_in_part(connection, report.client_order_id, filled_columns(report))
+
+    async def dropped(self, intent: OrderIntent, state: OrderState, kind: str, why: str) -> bool:
+        """Close an order that came to nothing, and say why; False where it is closed already."""
+        async with self.database.write() as connection:
+            await self.lease.check(connection)
+            if not await move(connection, intent.client_order_id, state):
+                return False
+            await self._event(connection, kind, why, correlation_id=intent.client_order_id)
+            return True
+
+    async def journaled(self, client_order_ids: Collection[str]) -> dict[str, tuple[OrderState, Decimal]]:
+        """State and filled quantity of some orders; those that the journal has not are not in the answer."""
+        async with self.database.read() as connection:
+            return await journaled(connection, client_order_ids)
+
+    async def intent_of(self, client_order_id: str) -> OrderIntent:
+        """Read an order of the journal. Raise LookupError where it has none of that id."""
+        async with self.database.read() as connection:
+            found = await order_of(connection, client_order_id)
+        if found is None:
+            raise LookupError(client_order_id)
+        return working_order(found).intent
+
+    async def reopen(self, client_order_id: str, why: str) -> bool:
+        """Take back that an order came to nothing, and tell the owner; False where the journal says something else."""
+        async with self.database.write() as connection:
+            await self.lease.check(connection)
+            if not await reopen(connection, client_order_id):
+                return False
+            await self._event(connection, "order_late", why, correlation_id=client_order_id)
+            await self._tell_owner(connection, why)
+            return True
+
+    async def beat(self, snapshot: Snapshot | None) -> Beat:
+        """Renew the lease, say that the bot lives, move the cursor if there is something new; return the news."""
+        state = None if snapshot is None else state_values(snapshot)
+        return await beat(self.database, self.lease, self.row.user_id, self.leases.seconds, state=state)
+
+    async def note(self, kind: str, message: str, *, new: Any = None, correlation_id: str | None = None) -> None:
+        """Append to `bot_events`."""
+        async with self.database.write() as connection:
+            await self._event(connection, kind, message, new=new, correlation_id=correlation_id)
+
+    async def alert(self, kind: str, message: str, *, correlation_id: str | None = None) -> None:
+        """Append to `bot_events` and tell the owner: for what a person should look at."""
+        async with self.database.write() as connection:
+            await self._event(connection, kind, message, correlation_id=correlation_id)
+            await self._tell_owner(connection, message)
+
+    async def obeyed(self, halt: Halt) -> None:
+        """Note that a halt holds the bot from now on, and tell the owner: once, whoever obeys it again."""
+        newest = select(events.c.new_value).where(events.c.bot_id == self.row.id, events.c.kind == "halt_obeyed")
+        async with self.database.write() as connection:
+            noted = await connection.scalar(newest.order_by(events.c.id.desc()).limit(1))
+            if isinstance(noted, Mapping) and noted.get("halt") == halt.id:
+                return
+            new = {"halt": halt.id, "scope": halt.scope, "flatten": halt.flatten}
+            await self._event(connection, "halt_obeyed", str(halt), new=new)
+            await self._tell_owner(connection, str(halt))
+
+    async def _tell_owner(self, connection: AsyncConnection, message: str) -> None:
+        told = error_message(self.row, message)
+        if told is not None:
+            await connection.execute(insert(messages).values(told))
+
+    async def _event(
+        self,
+        connection: AsyncConnection,
+        kind: str,
+        message: str,
+        *,
+        new: Any = None,
+        correlation_id: str | None = None,
+    ) -> None:
+        about = {"actor": "runtime", "new": new, "correlation_id": correlation_id}
+        await record_event(connection, self.row.id, kind, message, **about)
+
+
+def filled_columns(report: OrderReport) -> dict[str, Any]:
+    """What the journal says of the fills of an order."""
+    return filled_values(report.filled, report.average_price, report.commission, report.time)
