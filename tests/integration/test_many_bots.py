@@ -321,7 +321,7 @@ async def test_two_hundred_bots_trade_through_failures_of_all_they_need_as_if_th
     database.dice.off = False
     outages = asyncio.create_task(database.come_and_go())
     try:
-        await until_all_have_ended(around.fleet, list(expected), 300)
+        await until_all_have_ended(around.fleet, list(expected), 600)
         assert not running.done(), "the process survived all of it"
         outages.cancel()
         database.away, database.dice.off = False, True
