@@ -5,7 +5,7 @@ It trades nothing: it reads, warms up, adopts, and settles what the last process
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from bot_core.store.leases import Lease, LeaseStore
 from bot_runtime.brokers.registry import build_broker
 from bot_runtime.domain.account import Account
 from bot_runtime.domain.market import MarketRules
+from bot_runtime.domain.money import CENT8
 from bot_runtime.engine.board import BotBoard, FleetBoard
 from bot_runtime.engine.bot_engine import BotEngine, Rhythm
 from bot_runtime.engine.carry_over import begins_anew, carried_state
@@ -71,7 +72,7 @@ async def build_engine(
     async with AsyncExitStack() as undo:
         broker = build_broker(config, interval_seconds=interval_seconds(config.data.interval))
         undo.push_async_callback(broker.aclose)
-        market = await broker.connect()
+        market = _storable(await broker.connect())
         mark()
         board.account, board.clock_skew = broker.account, broker.clock_skew
         ledger = Ledger(around.database, around.leases, lease, assigned.row, config, broker.account)
@@ -107,6 +108,11 @@ async def build_engine(
         await engine.recover(saved.working)
         undo.pop_all()
         return engine
+
+
+def _storable(market: MarketRules) -> MarketRules:
+    """The same rules with steps that the tables can hold: they round to eight decimals."""
+    return replace(market, quantity_step=max(market.quantity_step, CENT8), price_step=max(market.price_step, CENT8))
 
 
 def _kernel(assigned: Assignment, account: Account, feed: Feed, market: MarketRules) -> Kernel:

@@ -106,6 +106,8 @@ class BotEngine:
             await self._ledger.note("recovered", f"order {name} was {state} at the last stop", correlation_id=name)
         if self._broker.live or self._desk.unsure:
             await self._desk.advance()
+        if self._desk.unsure and not self._broker.live:
+            raise TransientError("an order could not be sent to the simulated venue: trying again")
         if self._broker.live:
             await compare(self._desk)
             self._next_compare = self._now() + self._rhythm.compare_seconds

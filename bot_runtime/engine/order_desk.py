@@ -263,7 +263,7 @@ class OrderDesk:
         except UnknownOutcomeError as error:
             self._venue_away(error)
             await self._unknown(intent)
-        except (NotSentError, FencedError) as error:
+        except (NotSentError, FencedError, VenueUnavailableError) as error:
             sent.left = before
             self._held_back(intent, sent, error)
         else:

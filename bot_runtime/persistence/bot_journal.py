@@ -101,11 +101,13 @@ class BotJournal:
     async def note(self, kind: str, message: str, *, new: Any = None, correlation_id: str | None = None) -> None:
         """Append to `bot_events`."""
         async with self.database.write() as connection:
+            await self.lease.check(connection)
             await self._event(connection, kind, message, new=new, correlation_id=correlation_id)
 
     async def alert(self, kind: str, message: str, *, correlation_id: str | None = None) -> None:
         """Append to `bot_events` and tell the owner: for what a person should look at."""
         async with self.database.write() as connection:
+            await self.lease.check(connection)
             await self._event(connection, kind, message, correlation_id=correlation_id)
             await self._tell_owner(connection, message)
 

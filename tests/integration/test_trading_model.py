@@ -355,6 +355,7 @@ def test_a_fill_that_shows_after_its_order_was_booked_as_canceled_is_not_booked_
     trading.venue.end(order)
     trading.look_at_orders("a", times=1)
     trading.venue.fill(order, Decimal(5))
+    trading.venue.late.add(order.intent.client_order_id)
     trading.compare_with_the_venue("a")
     assert trading.unexplained
 
