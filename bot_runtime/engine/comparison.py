@@ -12,7 +12,8 @@ import structlog
 
 from bot_core.store.journal import WORKING, OrderState
 from bot_runtime.domain.order import OrderReport, order_prefix
-from bot_runtime.engine.order_desk import OrderDesk, UnexplainedError
+from bot_runtime.engine.bookings import UnexplainedError
+from bot_runtime.engine.order_desk import OrderDesk
 
 _log = structlog.get_logger(__name__)
 _LOOK_BACK = timedelta(days=1)

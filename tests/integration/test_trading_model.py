@@ -27,10 +27,10 @@ from bot_core.store.halts import HaltStore
 from bot_core.store.journal import WORKING, OrderState
 from bot_core.store.upgrade import upgrade
 from bot_runtime.domain.order import OrderStatus, Purpose
-from bot_runtime.engine import assembly, bot_engine, comparison, order_desk, restraint
+from bot_runtime.engine import assembly, bookings, bot_engine, comparison, order_desk, restraint
+from bot_runtime.engine.bookings import UnexplainedError
 from bot_runtime.engine.bot_engine import BotEngine
 from bot_runtime.engine.comparison import compare
-from bot_runtime.engine.order_desk import UnexplainedError
 from support.bookkeeper import Bookkeeping, bookkeeping
 from support.bots import a_document, insert_bot
 from support.postgres import PostgresServer
@@ -71,7 +71,7 @@ class Trading(RuleBasedStateMachine):
         self.bot_id = self.run(insert_bot(self.watcher, document))
         self.world = World(self.url, self.bot_id, self.venue)
         self.world.stop = Decimal(80) if stop else None
-        for module in (order_desk, comparison, bot_engine, restraint, journal):
+        for module in (order_desk, bookings, comparison, bot_engine, restraint, journal):
             self.patched.setattr(module, "datetime", on_the_clock(clock))
         self.patched.setattr(assembly, "build_broker", lambda *_, **__: CURRENT[-1].broker())
         self.patched.setattr(assembly, "build_feed", lambda *_, **__: ScriptedFeed(self.world))
