@@ -5,6 +5,7 @@ it starts. It sends nothing without a journaled intent and a valid lease.
 """
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -267,7 +268,8 @@ class BotEngine:
     async def _beat(self, *, must: bool = False) -> None:
         """Say that the bot lives. A database that is away delays this, and is no reason to stop reading bars."""
         self._last_beat = self._now()
-        self._next_beat = self._last_beat + self._rhythm.beat_seconds
+        # Never late, and not all bots of a process at once.
+        self._next_beat = self._last_beat + self._rhythm.beat_seconds * random.uniform(0.9, 1.0)  # noqa: S311
         try:
             beat = await self._ledger.beat(self._desk.snapshot() if self._dirty else None)
         except DatabaseUnavailableError as error:
