@@ -143,15 +143,15 @@ async def test_every_row_that_was_meant_to_run_runs_and_the_others_say_why_not(
             return (
                 set(running.values()) <= closed
                 and {status[bot] for bot in (unknown, coinless, broken)} == {"error"}
-                and status[stopped] == "stopped"
+                and status[stopped] == status[switched_off] == "stopped"
             )
 
         await until(settled, "every bot trading or refused")
         by_id = {row["id"]: row for row in await rows_of(ours, bots)}
         assert {by_id[bot]["status"] for bot in running.values()} == {"running"}
-        assert (by_id[disabled]["status"], by_id[switched_off]["status"]) == ("disabled", "running")
+        assert by_id[disabled]["status"] == "disabled"
         assert {row["bot_id"] for row in await rows_of(ours, trades)} == set(running.values())
-        assert by_id[stopped]["extra_metadata"]["stopped_by"] == "request"
+        assert [by_id[bot]["extra_metadata"]["stopped_by"] for bot in (stopped, switched_off)] == ["request", "config"]
         assert "'MACDEntryMixin' is not a known entry rule" in by_id[unknown]["extra_metadata"]["last_error"]
         assert "data.coin_id: is missing" in by_id[coinless]["extra_metadata"]["last_error"]
         assert "is an empty document" in by_id[broken]["extra_metadata"]["last_error"]
