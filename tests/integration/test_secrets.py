@@ -124,7 +124,9 @@ def a_refused_key(world: LiveWorld, search: Search, service: Service, bot_id: in
     """The venue refuses a key that was good a moment ago, which it does to those that ask too much as well."""
     refusal = {"status": 401, "code": -2015, "message": "Invalid API-key, IP, or permissions for action."}
     world.exchange.admin("fault", kind="error_before", endpoint="*", times=None, **refusal)
-    world.wait(lambda: service.bot(bot_id)["venue_trouble"], "a bot that tells of it")
+    world.wait(
+        lambda: service.bot(bot_id)["venue_trouble"] or status(world, bot_id) == "error", "a bot that tells of it"
+    )
     search.look(service)
     world.exchange.admin("clear")
     assert service.stop() == 0
