@@ -98,7 +98,7 @@ class CcxtVenue:
 
     def bad_key(self, error: Exception) -> InvalidBotError:
         source = self._credentials.source if self._credentials else "no variable"
-        return InvalidBotError(f"credentials_secret: {self._id} refused the key of {source}: {reason(error)}")
+        return InvalidBotError(f"{self._id} refused the key that credentials_secret names ({source}): {reason(error)}")
 
     async def price_of(self, coin: str) -> Decimal | None:
         """What one unit of a coin is worth in quote currency, where there is a market for it."""

@@ -20,7 +20,7 @@ from bot_runtime.brokers.base import Broker, VenueUnavailableError
 from bot_runtime.domain.bar import Bar
 from bot_runtime.domain.order import OrderIntent, Purpose
 from bot_runtime.engine.board import BotBoard, Phase
-from bot_runtime.engine.comparison import compare
+from bot_runtime.engine.comparison import compare, look, settle
 from bot_runtime.engine.kernel import Kernel
 from bot_runtime.engine.order_desk import OrderDesk
 from bot_runtime.engine.progress import Progress
@@ -217,7 +217,7 @@ class BotEngine:
             self._refused = self._board.refused = why
             self._board.count_order("refused")
             _log.warning("order_refused", reason=why)
-            await self._ledger.note("refused", why)
+            await self._note("refused", why)
 
     async def _tell_reduction(self, intent: OrderIntent) -> None:
         """An entry that a limit made smaller than its sizing: once, not on every bar that repeats it."""
@@ -225,7 +225,14 @@ class BotEngine:
         if why and why != self._reduced:
             self._reduced = why
             _log.warning("order_reduced", correlation_id=intent.client_order_id, reason=why)
-            await self._ledger.note("reduced", why, correlation_id=intent.client_order_id)
+            await self._note("reduced", why, correlation_id=intent.client_order_id)
+
+    async def _note(self, kind: str, message: str, *, correlation_id: str | None = None) -> None:
+        """Append to `bot_events`, where it can be done: what is only told is no reason to stop reading bars."""
+        try:
+            await self._ledger.note(kind, message, correlation_id=correlation_id)
+        except DatabaseUnavailableError as error:
+            _log.warning("event_not_noted", kind=kind, message=message, error=str(error))
 
     async def _order(self, intent: OrderIntent) -> str:
         self._mark()
@@ -260,7 +267,13 @@ class BotEngine:
         self._next_compare = self._now() + self._rhythm.compare_seconds
         self._mark()
         try:
-            await compare(self._desk)
+            found = await look(self._desk)
+        except (VenueUnavailableError, DatabaseUnavailableError) as error:
+            # Nothing has changed by it: no reason to stop reading bars.
+            _log.warning("comparison_failed", error=str(error))
+            return
+        try:
+            await settle(self._desk, found)
         except VenueUnavailableError as error:
             _log.warning("comparison_failed", error=str(error))
         self._show()

@@ -20,17 +20,29 @@ _LOOK_BACK = timedelta(days=1)
 _SECOND_LOOK_SECONDS = 2.0
 
 
+Known = tuple[OrderState, Decimal] | None
+
+
 async def compare(desk: OrderDesk) -> None:
     """Compare, and repair the tables. Raise UnexplainedError for what can't be, VenueUnavailableError."""
-    kernel = desk.kernel
-    reports = await desk.broker.orders(order_prefix(kernel.bot_id), datetime.now(UTC) - _LOOK_BACK)
+    await settle(desk, await look(desk))
+
+
+async def look(desk: OrderDesk) -> list[tuple[OrderReport, Known]]:
+    """What the venue has of the bot's newer orders, each with what the journal has. Changes nothing."""
+    reports = await desk.broker.orders(order_prefix(desk.kernel.bot_id), datetime.now(UTC) - _LOOK_BACK)
     journaled = await desk.ledger.journaled([report.client_order_id for report in reports])
-    for report in reports:
-        await _compare_order(desk, report, journaled.get(report.client_order_id))
+    return [(report, journaled.get(report.client_order_id)) for report in reports]
+
+
+async def settle(desk: OrderDesk, found: list[tuple[OrderReport, Known]]) -> None:
+    """Repair the tables by what was found, then look at the holdings."""
+    for report, known in found:
+        await _compare_order(desk, report, known)
     await _compare_holdings(desk)
 
 
-async def _compare_order(desk: OrderDesk, report: OrderReport, known: tuple[OrderState, Decimal] | None) -> None:
+async def _compare_order(desk: OrderDesk, report: OrderReport, known: Known) -> None:
     name = report.client_order_id
     if known is None:
         raise UnexplainedError(
