@@ -21,6 +21,7 @@ from bot_runtime.engine.bot_instance import BotInstance
 from bot_runtime.engine.failures import FailureLimit
 from bot_runtime.engine.stall_watch import StallWatch
 from bot_runtime.persistence.flatness import is_flat
+from bot_runtime.persistence.last_good import last_good_document
 
 _log = structlog.get_logger(__name__)
 LOOP = "strategy-manager"
@@ -212,12 +213,15 @@ class StrategyManager:
         lease = await self._around.leases.acquire(row.id)
         if lease is None:
             return
-        config = parse_config(row.config).config
+        document = row.config
+        if parse_config(document).config is None:
+            document = await last_good_document(self.database, row.id)
+        config = None if document is None else parse_config(document).config
         if config is None or await is_flat(self.database, row.id):
             await self._around.store.stopped(row.id, lease)
             await self._around.leases.release(lease)
         else:
-            assignment = Assignment.of(row, config, row.config)
+            assignment = Assignment.of(row, config, document)
             self._later(row.id, BotInstance(self._around, assignment, limit=self._limit).finish(lease))
 
     def _later(self, bot_id: int, work: Coroutine[Any, Any, None]) -> None:

@@ -154,10 +154,10 @@ def postgres_connect_args(url: URL) -> dict[str, Any]:
 
 
 def prepare_sqlite(connection: Any, _record: Any) -> None:
-    """Foreign keys, a write-ahead log that survives kill -9, and transactions that we begin ourselves."""
+    """Foreign keys, a write-ahead log that survives a power failure, and transactions that we begin ourselves."""
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("busy_timeout=10000", "synchronous=NORMAL", "foreign_keys=ON"):
+    for pragma in ("busy_timeout=10000", "synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     # Locked means that another process turns the new file into write-ahead mode just now; the mode stays with the file.
     with contextlib.suppress(sqlite3.OperationalError):

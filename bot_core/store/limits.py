@@ -96,7 +96,9 @@ async def _loss_beyond(connection: AsyncConnection, limit: Limit, day: date) -> 
 async def _exposure_beyond(connection: AsyncConnection, limit: Limit, bot_id: int, value: Decimal) -> str | None:
     if limit.max_exposure is None:
         return None
-    taken = await _held(connection, limit) + await _on_the_way(connection, limit, bot_id)
+    # In this order: an entry that is booked in between counts twice rather than not at all.
+    taken = await _on_the_way(connection, limit, bot_id)
+    taken += await _held(connection, limit)
     over = taken + value - limit.max_exposure
     if over <= _ZERO:
         return None

@@ -139,7 +139,11 @@ class _Run:
             self._cancel(self.kernel.protective)
             if not self.kernel.sells_all(intent):
                 self.kernel.drop(intent)
-        if self.kernel.pending is intent and self.venue.submit(intent).final:
+                rest = self.kernel.exit_intent(intent.signal_time, intent.signal_price, intent.reason)
+                if rest is None:
+                    return
+                intent = rest
+        if self.venue.submit(intent).final:
             self.kernel.drop(intent)
         self._protect()
 
@@ -153,7 +157,8 @@ class _Run:
         if wanted is None:
             return
         if self.venue.submit(wanted).final:
-            kernel.stop_refused()
+            kernel.stop_refused(wanted)
+            self._protect()
         else:
             kernel.protective = wanted
 

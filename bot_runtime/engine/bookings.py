@@ -32,7 +32,8 @@ class UnexplainedError(InvalidBotError):
 class Sent:
     """What is known of an order on its way: the journal's state, since when, and what of it has filled.
 
-    `left` says that a request may have left for the venue, `held` why it did not at the last try.
+    `left` says that a request may have left for the venue, `held` why it did not at the last try, `missed` since when
+    the venue does not know it though it had accepted it.
     """
 
     state: OrderState
@@ -40,6 +41,7 @@ class Sent:
     filled: Decimal = ZERO
     left: bool = True
     held: str = ""
+    missed: datetime | None = None
 
 
 class Bookings:
@@ -98,7 +100,7 @@ class Bookings:
 
     async def _rejected(self, intent: OrderIntent, reason: str) -> None:
         if intent.purpose is Purpose.PROTECTIVE:
-            self.kernel.stop_refused()
+            self.kernel.stop_refused(intent)
         what = f"the venue rejected the {intent.purpose} {intent.client_order_id}: {reason}"
         _log.error("order_rejected", correlation_id=intent.client_order_id, reason=reason)
         self._board.count_order(OrderState.REJECTED)

@@ -34,6 +34,8 @@ _log = structlog.get_logger(__name__)
 #: Between a heartbeat and one that is asked for: however often the row changes, the database is not asked more often.
 _LEAST_APART = 0.1
 _LONGEST_PAUSE = 5.0
+#: A simulated venue fills within a few turns, or is given time to.
+_QUICK_TURNS, _SHORT_PAUSE = 20, 0.1
 #: Seconds between the venue's clock and ours from which on it is reported.
 _MUCH_SKEW = 1.0
 
@@ -74,7 +76,7 @@ class BotEngine:
         self._rhythm = rhythm
         self._loop_name = f"bot-{board.bot_id}"
         self._dirty = False
-        self._next_beat = self._next_look = self._next_compare = 0.0
+        self._next_beat = self._next_look = self._next_compare = self._next_stop = 0.0
         self._refused = self._reduced = ""
         self._skewed = False
         self._last_beat = 0.0
@@ -150,7 +152,7 @@ class BotEngine:
 
         Cut short, it is finished by the next process: the row's request stands until `stopped` has answered it.
         """
-        pause = 0.0
+        pause, turns = 0.0, 0
         while not await self._restraint.wound_down(policy):
             self._mark()
             if self._desk.unsure or (self._broker.live and self._kernel.pending is not None):
@@ -161,8 +163,10 @@ class BotEngine:
             if self._ledger.lease.seconds_left() < self._rhythm.beat_seconds:
                 await self._ledger.beat(None)
             # A venue that is away, or that rejects the exit, is asked again less and less often.
-            pause = min(_LONGEST_PAUSE, 1.5 * pause or self._rhythm.order_seconds) if self._broker.live else 0
-            await asyncio.sleep(pause)
+            turns += 1
+            if self._broker.live:
+                pause = min(_LONGEST_PAUSE, 1.5 * pause or self._rhythm.order_seconds)
+            await asyncio.sleep(pause if self._broker.live or turns < _QUICK_TURNS else _SHORT_PAUSE)
         await self._ledger.beat(self._desk.snapshot())
         self._show()
 
@@ -260,6 +264,10 @@ class BotEngine:
                 self._show()
             if now >= self._next_compare:
                 await self._compare()
+            if now >= self._next_stop:
+                self._next_stop = now + self._rhythm.stop_seconds
+                self._kernel.retry_stops()
+            await self._desk.protect()
         elif self._desk.unsure:
             await self._desk.advance()
 

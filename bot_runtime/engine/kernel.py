@@ -100,7 +100,8 @@ class Kernel:
         self._sizing = position_size if isinstance(position_size, Sizing) else Sizing(position_size)
         self._trade_from = trade_from
         self._limit_entries = limit_entries
-        self._stop_refused_at: datetime | None = None
+        self._refused_stops: set[Decimal] = set()
+        self._earlier_stop: Decimal | None = None
 
     def warm_up(self, bars: Iterable[Bar]) -> None:
         """Remember the bars up to and including the cursor. Nothing is decided, no rule changes its state."""
@@ -127,6 +128,7 @@ class Kernel:
         trade, position = self.account.close(intent, fill, self.market.quantity_step)
         if trade is None:
             return Reduced(position)
+        self._earlier_stop = None
         self.strategy.closed()
         if self.guard is not None:
             self.guard.closed(trade, self.account)
@@ -137,13 +139,19 @@ class Kernel:
         if intent.purpose is Purpose.PROTECTIVE:
             if self.protective is not None and self.protective.client_order_id == intent.client_order_id:
                 self.protective = None
+                if intent.stop_price not in self._refused_stops:
+                    self._earlier_stop = intent.stop_price
         elif self.pending is not None and self.pending.client_order_id == intent.client_order_id:
             self.pending = None
 
-    def stop_refused(self) -> None:
-        """The venue refused the stop: no other is wanted before the next bar, on whose close the guard looks itself."""
-        position = self.account.position
-        self._stop_refused_at = self.now or (None if position is None else position.signal_time)
+    def stop_refused(self, intent: OrderIntent) -> None:
+        """The venue refused this stop: until the next bar, or `retry_stops`, the one that rested before is wanted."""
+        if intent.stop_price is not None:
+            self._refused_stops.add(intent.stop_price)
+
+    def retry_stops(self) -> None:
+        """Want a stop again that was refused."""
+        self._refused_stops.clear()
 
     def expired(self, bar: Bar) -> OrderIntent | None:
         """Return the limit entry that had this whole bar to fill, for the driver to cancel before `on_bar`."""
@@ -163,6 +171,7 @@ class Kernel:
     def decide(self, bar: Bar, view: View, hold: Hold = FREE) -> OrderIntent | None:
         """Evaluate the rules on the bar that `view` looks from. For drivers that hold a view over a whole file."""
         self.now = bar.time
+        self._refused_stops.clear()
         if self.watches and self.guard is not None:
             self.guard.on_bar(bar, self.account)
         position = self.account.position
@@ -202,9 +211,13 @@ class Kernel:
             return None
         price = self.guard.stop_price(position)
         time = self.now or position.signal_time
-        if price is None or not self.market.rests_stops or self._stop_refused_at == time:
+        if price is None or not self.market.rests_stops:
             return None
         price, quantity = self.market.price(price), self.market.quantity(position.held)
+        if price in self._refused_stops and self._earlier_stop is not None:
+            price = self._earlier_stop
+        if price in self._refused_stops:
+            return None
         if price <= ZERO or quantity <= ZERO or self.market.refusal(quantity, price):
             return None
         resting = self.protective

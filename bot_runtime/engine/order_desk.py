@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from bot_core.models.errors import InvalidBotError, TransientError
+from bot_core.models.errors import DatabaseUnavailableError, InvalidBotError, TransientError
 from bot_core.store.journal import OrderState
 from bot_runtime.brokers.base import Broker, FencedError, NotSentError, UnknownOutcomeError, VenueUnavailableError
 from bot_runtime.domain.order import OrderIntent, OrderReport, Purpose
@@ -21,6 +21,7 @@ from bot_runtime.persistence.rows import WorkingOrder
 
 _log = structlog.get_logger(__name__)
 _LONGEST_PATIENCE = 60.0
+_LEAST_MISSED = 5.0
 
 
 class OrderDesk(Bookings):
@@ -97,11 +98,17 @@ class OrderDesk(Bookings):
         if wanted is kernel.protective or (wanted is None and kernel.pending is not None):
             return  # before an exit the stop is withdrawn by whoever sends the exit
         if kernel.protective is not None:
+            try:
+                await self.ledger.beat(None)  # without a journal there would be no other stop after this one
+            except DatabaseUnavailableError as error:
+                _log.warning("stop_not_moved", error=str(error))
+                return
             if not await self.withdraw(kernel.protective, "replaced by another stop"):
                 return
             wanted = kernel.wanted_stop()  # it may have filled in part
-        if wanted is not None:
-            await self.place(wanted)
+        while wanted is not None and wanted is not kernel.protective:
+            await self.place(wanted)  # where it is refused, the kernel may want another one
+            wanted = kernel.wanted_stop()
 
     async def advance(self) -> None:
         """Find out how each order stands, and do what is still to be done for it."""
@@ -123,7 +130,8 @@ class OrderDesk(Bookings):
             await self.take(intent, report, why)
             return report.final
         if sent.state not in UNSURE:
-            raise UnexplainedError(_vanished(intent))
+            self._missed(intent, sent)
+            return False
         if not self._settled(sent):
             return False
         await self._drop(intent, OrderState.CANCELED, "order_canceled", why or "it never reached the venue")
@@ -154,9 +162,10 @@ class OrderDesk(Bookings):
             return
         self.trouble = ""
         if report is not None:
+            sent.missed = None
             await self.take(intent, report)
         elif sent.state not in UNSURE:
-            raise UnexplainedError(_vanished(intent))
+            self._missed(intent, sent)
         elif self._settled(sent):
             await self._never_arrived(intent, sent)
 
@@ -182,6 +191,7 @@ class OrderDesk(Bookings):
                 return
             if not self.kernel.sells_all(intent):
                 await self._drop(intent, OrderState.CANCELED, "order_canceled", "the protective stop filled before it")
+                await self._sell_the_rest(intent)
                 return
         await self._still_ours()
         sent = self._sent[intent.client_order_id]
@@ -198,6 +208,12 @@ class OrderDesk(Bookings):
             self.trouble = ""
             await self.take(intent, report)
 
+    async def _sell_the_rest(self, intent: OrderIntent) -> None:
+        """An exit whose stop had filled in part: decided once, it is meant for what is left as well."""
+        rest = self.kernel.exit_intent(intent.signal_time, intent.signal_price, intent.reason)
+        if rest is not None:
+            await self.place(rest)
+
     async def _still_ours(self) -> None:
         """Raise LeaseLostError where somebody else trades this bot now."""
         if self.ledger.lease.seconds_left() <= 0:
@@ -207,6 +223,15 @@ class OrderDesk(Bookings):
         await self.ledger.mark(intent.client_order_id, OrderState.UNKNOWN)
         self._board.count_order(OrderState.UNKNOWN)
         self._sent[intent.client_order_id] = Sent(OrderState.UNKNOWN, datetime.now(UTC))
+
+    def _missed(self, intent: OrderIntent, sent: Sent) -> None:
+        """The venue does not know an order that it had accepted: once may be its own delay, for long is no accident."""
+        now = datetime.now(UTC)
+        sent.missed = sent.missed or now
+        if now < sent.missed + timedelta(seconds=max(self.broker.settle_seconds, _LEAST_MISSED)):
+            _log.warning("order_missing", correlation_id=intent.client_order_id)
+            return
+        raise UnexplainedError(_vanished(intent))
 
     def _settled(self, sent: Sent) -> bool:
         """Whether an order that the venue does not know can no longer arrive there."""

@@ -4,6 +4,7 @@ Entries are held by all of these, exits by lateness alone. A flattening exit is 
 sent, asked about.
 """
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -22,6 +23,8 @@ from bot_runtime.feeds.base import Feed
 _log = structlog.get_logger(__name__)
 #: A live bar that reaches us this long after its close is late; half an interval after it where that is less.
 _LATE_SECONDS = 30.0
+#: Seconds between two tries to close a position that the venue refuses to.
+_FIRST_TRY, _LONGEST_TRY = 5.0, 300.0
 
 
 class Restraint:
@@ -30,6 +33,9 @@ class Restraint:
         self._feed = feed
         self._board = board
         self._halt: Halt | None = None
+        self._steps = self._tries = 0
+        self._next_try = 0.0
+        self._tried_at: datetime | None = None
 
     def hold(self, bar: Bar) -> Hold:
         """Why no order is sent on this bar."""
@@ -61,8 +67,9 @@ class Restraint:
             _log.warning("halt_obeyed", halt=str(halt), flatten=halt.flatten)
             await self._desk.ledger.obeyed(halt)
         await self._cancel_entry(str(halt))
-        if halt.flatten:
-            await self._flatten(halt.created_at, "halt")
+        if halt.flatten and self._may_try():
+            await self._flatten(self._moment(), "halt")
+        await self._desk.protect()
 
     async def wound_down(self, policy: OnStop) -> bool:
         """Take the next step of a stop by this policy. True when there is nothing left to do, or nothing that can be.
@@ -77,7 +84,8 @@ class Restraint:
         if not await self._cancel_entry(desk.no_entries):
             return False
         if policy is OnStop.FLATTEN:
-            await self._flatten(datetime.now(UTC), "on_stop")
+            self._steps += 1
+            await self._flatten(self._moment(), "on_stop")
         await desk.protect()
         if policy is OnStop.CANCEL:
             return not desk.unsure
@@ -89,8 +97,28 @@ class Restraint:
         if self._desk.broker.live or position is None or pending is None or pending.purpose is not Purpose.EXIT:
             return None
         price = self._last_close(position)
-        time = pending.signal_time + timedelta(seconds=self._feed.interval_seconds)
-        return Bar(datetime.now(UTC) if self._feed.live else time, price, price, price, price, 0.0)
+        self._steps += 1
+        time = pending.signal_time + self._steps * timedelta(seconds=self._feed.interval_seconds)
+        return Bar(time, price, price, price, price, 0.0)
+
+    def _moment(self) -> datetime:
+        """What a flattening order is named by: the time; on bars of the past the bar that the bot stands at."""
+        if self._feed.live or self._desk.cursor is None:
+            return datetime.now(UTC)
+        return self._desk.cursor + self._steps * timedelta(seconds=self._feed.interval_seconds)
+
+    def _may_try(self) -> bool:
+        """Whether to try again to close the position: with growing pauses, and once a bar of the past."""
+        if self._desk.kernel.pending is not None or self._desk.kernel.account.position is None:
+            self._tries = 0
+            return False
+        now, place = time.monotonic(), None if self._feed.live else self._desk.cursor
+        if self._tries and (now < self._next_try or (place is not None and place == self._tried_at)):
+            return False
+        self._tries += 1
+        self._tried_at = place
+        self._next_try = now + min(_LONGEST_TRY, _FIRST_TRY * 2**self._tries) if self._feed.live else now
+        return True
 
     def _last_close(self, position: Position) -> float:
         closes = self._desk.kernel.history.close
@@ -102,7 +130,7 @@ class Restraint:
             return True
         return await self._desk.withdraw(pending, why)
 
-    async def _flatten(self, time: datetime, reason: str) -> None:
+    async def _flatten(self, named: datetime, reason: str) -> None:
         """Close the position by a market order, unless one is on its way."""
         desk, kernel = self._desk, self._desk.kernel
         position = kernel.account.position
@@ -110,8 +138,6 @@ class Restraint:
             return
         kernel.refused = ""
         price = decimal_of(self._last_close(position))
-        # On bars of the past the order belongs to the bar that the bot stands at.
-        named = time if self._feed.live or desk.cursor is None else desk.cursor
         intent = kernel.exit_intent(named, price, reason)
         if intent is not None:
             await desk.place(intent)

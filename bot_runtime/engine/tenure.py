@@ -10,6 +10,7 @@ from collections.abc import Callable
 import structlog
 
 from bot_core.models.bot import BotStatus, StoppedBy, stopped_by
+from bot_core.models.config import parse_config
 from bot_core.models.errors import InvalidBotError
 from bot_core.store.leases import Lease
 from bot_runtime.engine.assembly import Surroundings, build_engine
@@ -76,7 +77,8 @@ class Tenure:
         bot_id = self._board.bot_id
         row = await self._around.store.get(bot_id)
         if row is not None and stopped_by(row) is not StoppedBy.SHUTDOWN:
-            policy = self._choice.running.config.on_stop
+            newest = parse_config(row.config).config
+            policy = (newest or self._choice.running.config).on_stop
             _log.info("winding_down", on_stop=policy)
             await engine.wind_down(policy)
         self._mark()

@@ -6,7 +6,7 @@ nothing: what to write comes from the engine.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -138,7 +138,7 @@ class Ledger(BotJournal):
             account=self.account,
             mode=self.config.broker.trading_mode,
             value=intent.quantity * intent.signal_price,
-            day=intent.signal_time.date(),
+            day=(datetime.now(UTC) if self.config.broker.trading_mode == "live" else intent.signal_time).date(),
         )
 
     async def opened(self, intent: OrderIntent, report: OrderReport, position: Position, snapshot: Snapshot) -> bool:
