@@ -276,14 +276,20 @@ class BotEngine:
         self._mark()
         try:
             found = await look(self._desk)
-        except (VenueUnavailableError, DatabaseUnavailableError) as error:
+        except DatabaseUnavailableError as error:
             # Nothing has changed by it: no reason to stop reading bars.
             _log.warning("comparison_failed", error=str(error))
+            return
+        except VenueUnavailableError as error:
+            self._desk.venue_away(error)
+            self._show()
             return
         try:
             await settle(self._desk, found)
         except VenueUnavailableError as error:
-            _log.warning("comparison_failed", error=str(error))
+            self._desk.venue_away(error)
+        else:
+            self._desk.trouble = ""
         self._show()
 
     async def _beat(self, *, must: bool = False) -> None:

@@ -123,7 +123,7 @@ class OrderDesk(Bookings):
         try:
             report = await self.broker.cancel(intent.client_order_id)
         except (VenueUnavailableError, UnknownOutcomeError, NotSentError) as error:
-            self._venue_away(error)
+            self.venue_away(error)
             return False
         self.trouble = ""
         if report is not None:
@@ -158,7 +158,7 @@ class OrderDesk(Bookings):
         try:
             report = await self.broker.find(intent.client_order_id)
         except VenueUnavailableError as error:
-            self._venue_away(error)
+            self.venue_away(error)
             return
         self.trouble = ""
         if report is not None:
@@ -199,7 +199,7 @@ class OrderDesk(Bookings):
         try:
             report = await self.broker.submit(intent, self.ledger.lease.seconds_left)
         except UnknownOutcomeError as error:
-            self._venue_away(error)
+            self.venue_away(error)
             await self._unknown(intent)
         except (NotSentError, FencedError, VenueUnavailableError) as error:
             sent.left = before
@@ -244,7 +244,7 @@ class OrderDesk(Bookings):
     def _held_back(self, intent: OrderIntent, sent: Sent, error: TransientError) -> None:
         """The order did not leave. A lease that is short is our own trouble; anything else is the venue's."""
         if not isinstance(error, FencedError):
-            self._venue_away(error)
+            self.venue_away(error)
         if not sent.held:
             _log.warning(
                 "order_held_back",
@@ -254,7 +254,7 @@ class OrderDesk(Bookings):
             )
         sent.held = str(error)
 
-    def _venue_away(self, error: TransientError) -> None:
+    def venue_away(self, error: TransientError) -> None:
         if not self.trouble:
             _log.warning("venue_away", error=str(error), error_type=type(error).__name__)
         self.trouble = f"the venue does not answer: {error}"
