@@ -1,6 +1,6 @@
 """The order journal. An order is written here, with its id, before it is sent; states only move forward."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -54,15 +54,20 @@ async def move(connection: AsyncConnection, client_order_id: str, state: OrderSt
     return result.rowcount == 1
 
 
-async def free_id(connection: AsyncConnection, client_order_ids: Iterable[str]) -> str | None:
-    """The first id that no order has, if the orders of those before it came to nothing; else None."""
-    for client_order_id in client_order_ids:
-        state = await connection.scalar(select(orders.c.state).where(orders.c.client_order_id == client_order_id))
-        if state is None:
-            return client_order_id
-        if state not in {OrderState.CANCELED, OrderState.REJECTED}:
-            return None
-    return None
+async def attempts_at(
+    connection: AsyncConnection, client_order_id: str, bot_id: int, purpose: str, bar_time: datetime
+) -> int | None:
+    """How many orders of one purpose and bar came to nothing; None where one of them did not.
+
+    `client_order_id` is the name of the first: where there is none of it, nothing else is looked through.
+    """
+    if await connection.scalar(select(orders.c.id).where(orders.c.client_order_id == client_order_id)) is None:
+        return 0
+    query = select(orders.c.state).where(
+        orders.c.bot_id == bot_id, orders.c.purpose == purpose, orders.c.bar_time == bar_time
+    )
+    states = list(await connection.scalars(query))
+    return len(states) if {*states} <= {OrderState.CANCELED, OrderState.REJECTED} else None
 
 
 async def journaled(

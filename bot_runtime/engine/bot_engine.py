@@ -34,6 +34,7 @@ _log = structlog.get_logger(__name__)
 #: Between a heartbeat and one that is asked for: however often the row changes, the database is not asked more often.
 _LEAST_APART = 0.1
 _LONGEST_PAUSE = 5.0
+_LONGEST_STOP_PAUSE = 600.0
 #: A simulated venue fills within a few turns, or is given time to.
 _QUICK_TURNS, _SHORT_PAUSE = 20, 0.1
 #: Seconds between the venue's clock and ours from which on it is reported.
@@ -76,7 +77,7 @@ class BotEngine:
         self._rhythm = rhythm
         self._loop_name = f"bot-{board.bot_id}"
         self._dirty = False
-        self._next_beat = self._next_look = self._next_compare = self._next_stop = 0.0
+        self._next_beat = self._next_look = self._next_compare = self._next_stop = self._stop_pause = 0.0
         self._refused = self._reduced = ""
         self._skewed = False
         self._last_beat = 0.0
@@ -265,11 +266,17 @@ class BotEngine:
             if now >= self._next_compare:
                 await self._compare()
             if now >= self._next_stop:
-                self._next_stop = now + self._rhythm.stop_seconds
-                self._kernel.retry_stops()
+                self._retry_stop(now)
             await self._desk.protect()
         elif self._desk.unsure:
             await self._desk.advance()
+
+    def _retry_stop(self, now: float) -> None:
+        """Let a stop that the venue refused be tried again, less and less often."""
+        self._stop_pause = min(_LONGEST_STOP_PAUSE, 2 * self._stop_pause) if self._kernel.refused_stops else 0.0
+        self._stop_pause = self._stop_pause or self._rhythm.stop_seconds
+        self._next_stop = now + self._stop_pause
+        self._kernel.retry_stops()
 
     async def _compare(self) -> None:
         self._next_compare = self._now() + self._rhythm.compare_seconds

@@ -100,7 +100,8 @@ class Kernel:
         self._sizing = position_size if isinstance(position_size, Sizing) else Sizing(position_size)
         self._trade_from = trade_from
         self._limit_entries = limit_entries
-        self._refused_stops: set[Decimal] = set()
+        #: Prices at which the venue refused a stop since the last bar, or since `retry_stops`.
+        self.refused_stops: set[Decimal] = set()
         self._earlier_stop: Decimal | None = None
 
     def warm_up(self, bars: Iterable[Bar]) -> None:
@@ -139,7 +140,7 @@ class Kernel:
         if intent.purpose is Purpose.PROTECTIVE:
             if self.protective is not None and self.protective.client_order_id == intent.client_order_id:
                 self.protective = None
-                if intent.stop_price not in self._refused_stops:
+                if intent.stop_price not in self.refused_stops:
                     self._earlier_stop = intent.stop_price
         elif self.pending is not None and self.pending.client_order_id == intent.client_order_id:
             self.pending = None
@@ -147,11 +148,11 @@ class Kernel:
     def stop_refused(self, intent: OrderIntent) -> None:
         """The venue refused this stop: until the next bar, or `retry_stops`, the one that rested before is wanted."""
         if intent.stop_price is not None:
-            self._refused_stops.add(intent.stop_price)
+            self.refused_stops.add(intent.stop_price)
 
     def retry_stops(self) -> None:
         """Want a stop again that was refused."""
-        self._refused_stops.clear()
+        self.refused_stops.clear()
 
     def expired(self, bar: Bar) -> OrderIntent | None:
         """Return the limit entry that had this whole bar to fill, for the driver to cancel before `on_bar`."""
@@ -171,7 +172,7 @@ class Kernel:
     def decide(self, bar: Bar, view: View, hold: Hold = FREE) -> OrderIntent | None:
         """Evaluate the rules on the bar that `view` looks from. For drivers that hold a view over a whole file."""
         self.now = bar.time
-        self._refused_stops.clear()
+        self.refused_stops.clear()
         if self.watches and self.guard is not None:
             self.guard.on_bar(bar, self.account)
         position = self.account.position
@@ -214,9 +215,9 @@ class Kernel:
         if price is None or not self.market.rests_stops:
             return None
         price, quantity = self.market.price(price), self.market.quantity(position.held)
-        if price in self._refused_stops and self._earlier_stop is not None:
+        if price in self.refused_stops and self._earlier_stop is not None:
             price = self._earlier_stop
-        if price in self._refused_stops:
+        if price in self.refused_stops:
             return None
         if price <= ZERO or quantity <= ZERO or self.market.refusal(quantity, price):
             return None

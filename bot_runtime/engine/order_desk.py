@@ -72,7 +72,10 @@ class OrderDesk(Bookings):
                     "allowed: the time of the last bar that was processed, in bot_state.cursor"
                 )
             if journaled.known:
-                raise UnexplainedError(f"{journaled.reason}, and so is every other name that its bar allows")
+                raise UnexplainedError(
+                    f"{journaled.reason} and was no failure, although the position is still there; allowed: compare "
+                    "the order at the venue with bot_orders and trading_positions"
+                )
             return journaled.reason
         self._hold(journaled)
         self._sent[journaled.client_order_id] = Sent(OrderState.INTENDED, datetime.now(UTC), left=False)

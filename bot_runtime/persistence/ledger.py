@@ -19,7 +19,7 @@ from bot_core.schema import state as state_table
 from bot_core.store.config_history import record_change
 from bot_core.store.journal import (
     OrderState,
-    free_id,
+    attempts_at,
     move,
     working_orders,
     write_intent,
@@ -46,8 +46,6 @@ from bot_runtime.persistence.rows import (
 )
 from bot_runtime.persistence.snapshot import Snapshot
 
-#: Stops and exits of one bar whose like came to nothing; more of them are a fault, not bad luck.
-_MOST_ATTEMPTS = 50
 _ENTERED = func.coalesce(trades.c.entry_time, trades.c.buy_order_created, trades.c.created_at)
 
 
@@ -112,13 +110,12 @@ class Ledger(BotJournal):
         """
         async with self.database.write() as connection:
             await self.lease.check(connection)
-            attempts = 1 if intent.purpose is Purpose.ENTRY else _MOST_ATTEMPTS
-            ids = (
-                client_order_id(self.row.id, intent.purpose, intent.signal_time, attempt) for attempt in range(attempts)
+            attempt = await attempts_at(
+                connection, intent.client_order_id, self.row.id, intent.purpose, intent.signal_time
             )
-            name = await free_id(connection, ids)
-            if name is None:
+            if attempt is None or (attempt and intent.purpose is Purpose.ENTRY):
                 return Refused(known=True, reason=f"order {intent.client_order_id} is in the journal already")
+            name = client_order_id(self.row.id, intent.purpose, intent.signal_time, attempt)
             refusal = await self._reserve(connection, intent)
             if refusal is not None:
                 return Refused(known=False, reason=refusal)

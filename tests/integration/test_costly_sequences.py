@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -17,20 +17,20 @@ from bot_core.store import journal
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.halts import HaltStore
-from bot_runtime.domain.order import OrderStatus, Purpose
+from bot_runtime.domain.order import Purpose
 from bot_runtime.engine import assembly, bot_engine, comparison, order_desk, restraint
 from bot_runtime.engine.order_desk import UnexplainedError
 from support.bots import a_document, insert_bot
+from support.exchange.server import Exchange
 from support.live_bot import insert_live_bot, live_bot, process_of, stand_at, use_exchange
 from support.live_world import a_live_document
-from support.exchange.server import Exchange
 from support.processes import CURRENT, Fault, Process, ScriptedFeed, ScriptedGuard, ScriptedStrategy, World
 from support.running import PACED, running
 from support.scripted_venue import SETTLE_SECONDS, Clock, Reply, ScriptedBroker, ScriptedVenue, VenueOrder
 
 
 def on_the_clock(clock: Clock) -> type[datetime]:
-    return type("ScriptedDatetime", (datetime,), {"now": classmethod(lambda _cls, tz=None: clock.now)})
+    return type("ScriptedDatetime", (datetime,), {"now": classmethod(lambda _cls, _tz=None: clock.now)})
 
 
 class Guard(ScriptedGuard):
@@ -77,7 +77,9 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(sqlite_url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+async def bench(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> AsyncIterator[Bench]:
     clock = Clock()
     venue = ScriptedVenue(clock)
     database = Database(sqlite_url)
@@ -255,7 +257,9 @@ async def test_an_exit_that_a_part_filled_stop_overtook_sells_the_rest(bench: Be
 
 
 @pytest.mark.parametrize("simulation", [{"partial_fill_probability": 1.0}, {"latency_ms": 500}])
-async def test_a_paper_bot_with_an_imperfect_venue_can_be_flattened(sqlite_url: str, simulation: dict[str, Any]) -> None:
+async def test_a_paper_bot_with_an_imperfect_venue_can_be_flattened(
+    sqlite_url: str, simulation: dict[str, Any]
+) -> None:
     database = Database(sqlite_url)
     document = a_document(
         data=PACED,
@@ -328,7 +332,8 @@ async def test_a_comparison_does_not_ask_for_the_fills_of_every_order_of_the_day
             return not await bot.open_positions()
 
         await bot.until(flat, "a flat bot")
-        listed, fills = bot.exchange.requests.count("GET /api/v3/allOrders"), bot.exchange.requests.count("GET /api/v3/myTrades")
+        listed = bot.exchange.requests.count("GET /api/v3/allOrders")
+        fills = bot.exchange.requests.count("GET /api/v3/myTrades")
         await bot.until(lambda: bot.exchange.requests.count("GET /api/v3/allOrders") >= listed + 3, "comparisons")
         asked = bot.exchange.requests.count("GET /api/v3/myTrades") - fills
         assert asked <= 3, f"{asked} questions for fills by 3 comparisons of a bot that stands still"
