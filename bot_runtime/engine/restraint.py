@@ -32,6 +32,7 @@ class Restraint:
         self._desk = desk
         self._feed = feed
         self._board = board
+        self._now_counts = feed.live or desk.broker.live
         self._halt: Halt | None = None
         self._steps = self._tries = 0
         self._next_try = 0.0
@@ -103,7 +104,7 @@ class Restraint:
 
     def _moment(self) -> datetime:
         """What a flattening order is named by: the time; on bars of the past the bar that the bot stands at."""
-        if self._feed.live or self._desk.cursor is None:
+        if self._now_counts or self._desk.cursor is None:
             return datetime.now(UTC)
         return self._desk.cursor + self._steps * timedelta(seconds=self._feed.interval_seconds)
 
@@ -112,12 +113,12 @@ class Restraint:
         if self._desk.kernel.pending is not None or self._desk.kernel.account.position is None:
             self._tries = 0
             return False
-        now, place = time.monotonic(), None if self._feed.live else self._desk.cursor
+        now, place = time.monotonic(), None if self._now_counts else self._desk.cursor
         if self._tries and (now < self._next_try or (place is not None and place == self._tried_at)):
             return False
         self._tries += 1
         self._tried_at = place
-        self._next_try = now + min(_LONGEST_TRY, _FIRST_TRY * 2**self._tries) if self._feed.live else now
+        self._next_try = now + min(_LONGEST_TRY, _FIRST_TRY * 2**self._tries) if self._now_counts else now
         return True
 
     def _last_close(self, position: Position) -> float:
