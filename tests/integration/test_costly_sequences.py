@@ -180,7 +180,6 @@ async def test_an_exit_of_a_halt_is_tried_for_as_long_as_the_venue_rejects_it(
         bench.venue.submits = deque([Reply.REJECTED])
         await bench.beat()
         bench.venue.submits.clear()
-    await bench.beat()
     bench.venue.submits = deque([Reply.FILLED])
     await bench.beat()
     assert bench.engine._kernel.account.position is None
