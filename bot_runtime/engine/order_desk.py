@@ -71,6 +71,9 @@ class OrderDesk(Bookings):
                     f"{journaled.reason} although the bot stands before it: its cursor was put back by hand; "
                     "allowed: the time of the last bar that was processed, in bot_state.cursor"
                 )
+            if journaled.known and intent.purpose is Purpose.PROTECTIVE:
+                self.kernel.stop_refused(intent)  # so often that its bar allows no more; the next bar does
+                return journaled.reason
             if journaled.known:
                 raise UnexplainedError(
                     f"{journaled.reason} and was no failure, although the position is still there; allowed: compare "
