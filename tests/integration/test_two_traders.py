@@ -40,6 +40,8 @@ class Rivals:
         world.environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), given])
         self.processes = [self.begin(), self.begin()]
         self.struck: list[str] = []
+        # All worlds start at once, which on a busy machine alone takes a minute.
+        world.wait(lambda: self.epoch > 0, "the first holder", 300)
 
     def begin(self) -> Service:
         return self.world.start("run", str(self.bot_id), module="support.pausing_bot")
@@ -61,7 +63,7 @@ class Rivals:
 
     def round(self) -> None:
         before = self.trades
-        self.world.wait(lambda: self.trades > before, "a whole trade", 60)
+        self.world.wait(lambda: self.trades > before, "a whole trade", 120)
         time.sleep(self.dice.uniform(0.0, 3.0))
         way = self.dice.choice(["kill", "pause", "pause_before_send", "pause_before_send", "terminate"])
         self.struck.append(way)
