@@ -16,7 +16,7 @@ from bot_runtime.domain.order import OrderReport, OrderStatus
 Order = Mapping[str, Any]
 Trade = Mapping[str, Any]
 #: For how long after its last change an order waits for its fills to be listed. Until then an entry has no stop.
-PATIENCE = timedelta(seconds=60)
+PATIENCE = timedelta(seconds=5)
 
 _STATUS = {
     "closed": OrderStatus.FILLED,

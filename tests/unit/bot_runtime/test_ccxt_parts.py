@@ -158,10 +158,10 @@ def test_fees_count_by_the_coin_in_which_they_were_paid() -> None:
 
 
 def test_an_order_waits_for_its_fills_and_is_estimated_when_they_never_come() -> None:
-    soon = datetime.fromtimestamp(1709294400, UTC) + timedelta(seconds=5)
+    soon = datetime.fromtimestamp(1709294400, UTC) + timedelta(seconds=4)
     waiting = build_report(an_order(), [], PRICING, soon, "x")
     assert (waiting.status, waiting.filled, waiting.average_price) == (OrderStatus.OPEN, 1, 50)
-    given_up = build_report(an_order(), [], PRICING, soon + timedelta(minutes=2), "x")
+    given_up = build_report(an_order(), [], PRICING, soon + timedelta(seconds=1), "x")
     assert (given_up.status, given_up.commission) == (OrderStatus.FILLED, Decimal("0.05"))
     assert given_up.base_fee == Decimal("0.001")
 
