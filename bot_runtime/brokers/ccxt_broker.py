@@ -17,8 +17,9 @@ from bot_core.models.errors import TradingBotError
 from bot_runtime.brokers.base import Fence, FencedError, NotSentError, UnknownOutcomeError
 from bot_runtime.brokers.ccxt_abilities import STOPS_IN_THE_BOOK
 from bot_runtime.brokers.ccxt_errors import Meaning, meaning, reason
+from bot_runtime.brokers.ccxt_known import KnownReports
 from bot_runtime.brokers.ccxt_orders import Order
-from bot_runtime.brokers.ccxt_reports import Pricing, build_report, changed_at, fee_coins, filled
+from bot_runtime.brokers.ccxt_reports import Pricing, all_listed, build_report, changed_at, fee_coins
 from bot_runtime.brokers.ccxt_venue import CcxtVenue, banned
 from bot_runtime.domain.bar import Bar
 from bot_runtime.domain.market import MarketRules
@@ -34,6 +35,8 @@ _SHORTEST_WINDOW = 1.5
 _AHEAD, _MARGIN = 1.0, 0.5
 _SETTLE_ELSEWHERE = 10.0
 _DEFAULT_FEE = Decimal("0.001")
+#: Fills that a venue hasn't listed by then are not asked for again: they stay estimated.
+_LISTED_BY_THEN = timedelta(minutes=10)
 
 
 class CcxtBroker:
@@ -41,6 +44,7 @@ class CcxtBroker:
         self._id = config.broker.type
         self._binance = self._id in BINANCE_FAMILY
         self._venue = CcxtVenue(self._id, symbol, testnet=bool(config.broker.testnet), secret=config.credentials_secret)
+        self._known = KnownReports()
 
     @property
     def account(self) -> str:
@@ -170,21 +174,27 @@ class CcxtBroker:
         return found
 
     async def _report(self, order: Order, client_order_id: str) -> OrderReport:
-        """With the order's fills, where it has any; without them where they can't be had right now."""
-        trades: list[Any] = list(order.get("trades") or [])
-        listed = sum((Decimal(str(trade["amount"])) for trade in trades), ZERO)
-        prices: dict[str, Decimal] = {}
-        if filled(order):
-            try:
-                if listed < filled(order):
-                    trades = await self._venue.orders.fills(order)
-                prices = await self._coin_prices(trades)
-            except Exception as error:  # noqa: BLE001  # the order is known; its fills are asked for again
-                trades = []
-                _log.warning("fills of an order are not known yet", order=client_order_id, reason=reason(error))
-        return build_report(
-            order, trades, self._pricing(prices), _now() + timedelta(seconds=self._venue.skew or 0), client_order_id
-        )
+        """With the order's fills, where it has any; they are asked for until they are all listed."""
+        known = self._known.of(order)
+        if known is not None:
+            return known
+        try:
+            trades = await self._trades(order)
+            prices = await self._coin_prices(trades)
+        except Exception as error:  # noqa: BLE001  # the order is known; its fills are asked for again
+            _log.warning("fills of an order are not known yet", order=client_order_id, reason=reason(error))
+            return build_report(order, [], self._pricing({}), self._venue_time(), client_order_id)
+        report = build_report(order, trades, self._pricing(prices), self._venue_time(), client_order_id)
+        if all_listed(order, trades) or self._venue_time() - report.time > _LISTED_BY_THEN:
+            self._known.keep(order, report)
+        return report
+
+    async def _trades(self, order: Order) -> list[Any]:
+        told = list(order.get("trades") or [])
+        return told if all_listed(order, told) else await self._venue.orders.fills(order)
+
+    def _venue_time(self) -> datetime:
+        return _now() + timedelta(seconds=self._venue.skew or 0)
 
     def _pricing(self, prices: Mapping[str, Decimal]) -> Pricing:
         fee = self._venue.market.get("taker")

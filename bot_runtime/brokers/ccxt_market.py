@@ -12,6 +12,7 @@ from bot_runtime.domain.money import CENT8, ZERO
 
 _DECIMAL_PLACES, _SIGNIFICANT_DIGITS = 2, 3  # ccxt's modes of precision; the third, 4, is a step
 _NEAR = 5
+_QUANTITY_FILTERS = ("LOT_SIZE", "MARKET_LOT_SIZE")  # of Binance
 
 Market = Mapping[str, Any]
 
@@ -37,13 +38,14 @@ def find_market(markets: Iterable[Market], symbol: str, exchange_id: str) -> Mar
 
 
 def market_rules(market: Market, precision_mode: int) -> MarketRules:
-    """The grid and the least order of a market, as ccxt tells them."""
+    """The grid, the least and the greatest order of a market, as ccxt tells them."""
     precision, limits = market.get("precision") or {}, market.get("limits") or {}
     return MarketRules(
         quantity_step=_step(precision.get("amount"), precision_mode),
         price_step=_step(precision.get("price"), precision_mode),
         min_quantity=_least(limits.get("amount")),
         min_notional=_least(limits.get("cost")),
+        max_quantity=_greatest(market, limits),
     )
 
 
@@ -62,3 +64,12 @@ def _step(precision: Any, mode: int) -> Decimal:
 def _least(limit: Any) -> Decimal:
     least = limit.get("min") if isinstance(limit, Mapping) else None
     return ZERO if least is None else Decimal(str(least))
+
+
+def _greatest(market: Market, limits: Mapping[str, Any]) -> Decimal | None:
+    """What one order may hold whatever its type: exits and triggered stops are market orders, whose limit is lower."""
+    info = market.get("info") or {}
+    filters = info.get("filters") if isinstance(info, Mapping) else None
+    told = [each.get("maxQty") for each in filters or () if each.get("filterType") in _QUANTITY_FILTERS]
+    told += [(limits.get(kind) or {}).get("max") for kind in ("amount", "market")]
+    return min((most for each in told if each is not None and (most := Decimal(str(each))) > 0), default=None)

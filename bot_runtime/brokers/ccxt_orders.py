@@ -1,13 +1,15 @@
 """Asking an exchange about orders: by our id where it can be asked so, else by looking through its lists.
 
-Raises what ccxt raises; knows neither bots nor reports.
+Raises what ccxt raises, and VenueUnavailableError where a list can't be read to its end. It knows neither bots nor
+reports.
 """
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot_runtime.brokers.ccxt_abilities import FOUND_BY_ID, NO_DASHES, PREFIXES
+from bot_runtime.brokers.ccxt_abilities import FOUND_BY_ID, LISTED_BY_ID, NO_DASHES
+from bot_runtime.brokers.ccxt_pages import every_page
 from bot_runtime.venues.ccxt_client import BINANCE_FAMILY
 from bot_runtime.venues.ccxt_import import ccxt_errors
 
@@ -27,39 +29,31 @@ class OrderBook:
 
     def sent_id(self, client_order_id: str) -> str:
         """Return our id as this exchange takes it."""
-        if self._exchange.id in NO_DASHES:
-            return client_order_id.replace("-", "Z")
-        return PREFIXES.get(self._exchange.id, "") + client_order_id
+        return client_order_id.replace("-", "Z") if self._exchange.id in NO_DASHES else client_order_id
 
     def our_id(self, order: Order) -> str:
         """Return the id that we gave an order, or whatever it has in its place."""
         name = str(order.get("clientOrderId") or "")
-        if self._exchange.id in NO_DASHES:
-            return name.replace("Z", "-")
-        return name.removeprefix(PREFIXES.get(self._exchange.id, ""))
+        return name.replace("Z", "-") if self._exchange.id in NO_DASHES else name
 
     async def find(self, client_order_id: str, now: datetime) -> Order | None:
         """Return the order of that id; None where there is none."""
         if self._exchange.id in FOUND_BY_ID:
             return await self._ask(self.sent_id(client_order_id))
-        for order in await self.all(now - _LOOK_BACK, now):
-            if self.our_id(order) == client_order_id:
-                return order
-        return None
+        if self._exchange.id in LISTED_BY_ID:
+            listed = await self._list_one(LISTED_BY_ID[self._exchange.id], self.sent_id(client_order_id))
+        else:
+            listed = await self.all(now - _LOOK_BACK, now)
+        return next((order for order in listed if self.our_id(order) == client_order_id), None)
 
     async def all(self, since: datetime, now: datetime) -> list[Order]:
         """Return orders that are open, or were made or changed since a time, and maybe some older ones; each once."""
-        exchange, symbol = self._exchange, self._symbol
-        found = list(await exchange.fetch_open_orders(symbol))
+        found = await self._open()
         if self._binance:
             found += await self._newest(since, now)
-        elif exchange.has.get("fetchOrders"):
-            found += await exchange.fetch_orders(symbol, _ms(since - _LOOK_BACK))
         else:
-            for method in ("ClosedOrders", "CanceledOrders"):
-                if exchange.has.get(f"fetch{method}"):
-                    fetch = getattr(exchange, f"fetch{method}")
-                    found += await fetch(symbol, _ms(since - _LOOK_BACK))
+            for fetch in self._lists():
+                found += await every_page(fetch, self._symbol, _ms(since - _LOOK_BACK), self._exchange.id)
         return list({str(order["id"]): order for order in found}.values())
 
     async def fills(self, order: Order) -> list[Any]:
@@ -88,6 +82,29 @@ class OrderBook:
         except ccxt_errors().OrderNotFound:
             return None
         return found
+
+    async def _open(self) -> list[Order]:
+        """What is open. Where orders are found by that list alone, all of it."""
+        fetch = self._exchange.fetch_open_orders
+        if self._exchange.id in FOUND_BY_ID | LISTED_BY_ID.keys():
+            return list(await fetch(self._symbol))
+        return await every_page(fetch, self._symbol, 1, self._exchange.id)
+
+    async def _list_one(self, parameter: str, name: str) -> list[Order]:
+        """The lists, narrowed to one id. The open ones are asked for first: an order may end in between."""
+        found: list[Order] = []
+        for fetch in (self._exchange.fetch_open_orders, *self._lists()):
+            found += await fetch(self._symbol, None, None, {parameter: name})
+        return found[::-1]
+
+    def _lists(self) -> list[Any]:
+        """Questions whose answers together hold every order that is over."""
+        exchange = self._exchange
+        for methods in (("Orders",), ("CanceledAndClosedOrders",), ("ClosedOrders", "CanceledOrders")):
+            if exchange.has.get(f"fetch{methods[0]}"):
+                names = [method for method in methods if exchange.has.get(f"fetch{method}")]
+                return [getattr(exchange, f"fetch{method}") for method in names]
+        return []
 
     async def _newest(self, since: datetime, now: datetime) -> list[Order]:
         """Binance lists by the time of making: its newest orders, and where those don't reach back, day by day."""

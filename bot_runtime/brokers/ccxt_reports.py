@@ -1,7 +1,7 @@
 """From ccxt's orders and trades to reports. Pure: prices of third coins are given.
 
 A venue may list an order before its fills, and a fill twice. Fills count once by their id; an order whose fills are
-not all listed yet is reported open, so that it is asked for again, until `patience` has passed.
+not all listed yet is reported open, so that it is asked for again, until `PATIENCE` has passed.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,8 +15,8 @@ from bot_runtime.domain.order import OrderReport, OrderStatus
 
 Order = Mapping[str, Any]
 Trade = Mapping[str, Any]
-#: For how long after its last change an order waits for its fills to be listed.
-PATIENCE = timedelta(seconds=60)
+#: For how long after its last change an order waits for its fills to be listed. Until then an entry has no stop.
+PATIENCE = timedelta(seconds=5)
 
 _STATUS = {
     "closed": OrderStatus.FILLED,
@@ -47,6 +47,11 @@ class _Fills:
 def filled(order: Order) -> Decimal:
     """Base units that the venue says were executed."""
     return _number(order.get("filled"))
+
+
+def all_listed(order: Order, trades: Sequence[Trade]) -> bool:
+    """Whether the trades account for all that the venue says was executed."""
+    return sum((_number(trade["amount"]) for trade in _once(trades)), ZERO) >= filled(order)
 
 
 def build_report(
@@ -92,8 +97,12 @@ def _status(order: Order, done: Decimal) -> OrderStatus:
     return status
 
 
+def _once(trades: Sequence[Trade]) -> list[Trade]:
+    return list({str(trade.get("id") or number): trade for number, trade in enumerate(trades)}.values())
+
+
 def _sum_up(trades: Sequence[Trade], pricing: Pricing, *, buying: bool) -> _Fills:
-    once = {str(trade.get("id") or number): trade for number, trade in enumerate(trades)}.values()
+    once = _once(trades)
     quantity = sum((_number(trade["amount"]) for trade in once), ZERO)
     value = sum((_number(trade["amount"]) * _number(trade["price"]) for trade in once), ZERO)
     commission = base_fee = ZERO

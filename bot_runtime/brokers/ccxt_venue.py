@@ -119,6 +119,7 @@ class CcxtVenue:
             if meaning(error, binance=self._binance) is Meaning.KEY:
                 raise self.bad_key(error) from error
             raise await self.trouble(error) from error
+        exchange.options["createMarketBuyOrderRequiresPrice"] = True  # no quantity is ever taken for a sum to spend
         self.market = find_market(exchange.markets.values(), self._symbol, self._id)
         self.rules = market_rules(self.market, exchange.precisionMode)
         return self.rules

@@ -10,7 +10,7 @@ from bot_runtime.domain.money import CENT8, ZERO, round_down
 class MarketRules:
     """`quantity_step` and `price_step` in base and quote units; the least quantity, and the least value of an order.
 
-    `rests_stops` says whether the venue keeps stop orders for us.
+    `max_quantity` is the most that one order may hold. `rests_stops` says whether the venue keeps stop orders for us.
     """
 
     quantity_step: Decimal = CENT8
@@ -18,10 +18,12 @@ class MarketRules:
     min_quantity: Decimal = ZERO
     min_notional: Decimal = ZERO
     rests_stops: bool = True
+    max_quantity: Decimal | None = None
 
     def quantity(self, quantity: Decimal) -> Decimal:
-        """Round a quantity down to what may be ordered."""
-        return round_down(quantity, self.quantity_step)
+        """Round a quantity down to what may be ordered at once; the rest of a greater one takes further orders."""
+        most = quantity if self.max_quantity is None else min(quantity, self.max_quantity)
+        return round_down(most, self.quantity_step)
 
     def price(self, price: Decimal) -> Decimal:
         """Round a price down to the grid."""

@@ -24,6 +24,7 @@ from support.exchange.server import API_KEY, API_SECRET, Exchange, ExchangeProce
 
 PLENTY = 30.0
 ORDER = "POST /api/v3/order"
+MY_TRADES = "GET /api/v3/myTrades"
 LONG_AGO = datetime(2024, 1, 1, tzinfo=UTC)
 
 
@@ -165,7 +166,7 @@ async def test_a_cancel_whose_answer_is_lost_can_be_asked_for_again(venue: Binan
 
 async def test_fills_that_are_reported_twice_count_once(venue: BinanceHarness) -> None:
     broker = await connected(venue)
-    everywhere = (Fault(FaultKind.DUPLICATE_FILLS, endpoint, None) for endpoint in (ORDER, "GET /api/v3/myTrades"))
+    everywhere = (Fault(FaultKind.DUPLICATE_FILLS, endpoint, None) for endpoint in (ORDER, MY_TRADES))
     venue.exchange.faults.plan(*everywhere)
     told = await broker.submit(an_order(), unfenced)
     found = await broker.find("tb7-en-1")
@@ -177,7 +178,7 @@ async def test_fills_that_are_reported_twice_count_once(venue: BinanceHarness) -
 
 async def test_an_order_is_not_final_before_its_fills_are_listed(venue: BinanceHarness) -> None:
     broker = await connected(venue)
-    late = (Fault(FaultKind.LATE_FILLS, endpoint) for endpoint in (ORDER, "GET /api/v3/myTrades"))
+    late = (Fault(FaultKind.LATE_FILLS, endpoint) for endpoint in (ORDER, MY_TRADES))
     venue.exchange.faults.plan(*late)
     told = await broker.submit(an_order(), unfenced)
     assert (told.status, told.filled) == (OrderStatus.OPEN, Decimal("0.01"))
@@ -190,7 +191,7 @@ async def test_fills_that_never_are_listed_are_estimated_after_a_while(
     venue: BinanceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broker = await connected(venue)
-    late = (Fault(FaultKind.LATE_FILLS, endpoint, None) for endpoint in (ORDER, "GET /api/v3/myTrades"))
+    late = (Fault(FaultKind.LATE_FILLS, endpoint, None) for endpoint in (ORDER, MY_TRADES))
     venue.exchange.faults.plan(*late)
     await broker.submit(an_order(), unfenced)
     monkeypatch.setattr("bot_runtime.brokers.ccxt_reports.PATIENCE", timedelta(0))
@@ -198,6 +199,52 @@ async def test_fills_that_never_are_listed_are_estimated_after_a_while(
     assert report is not None
     assert (report.status, report.average_price) == (OrderStatus.FILLED, 50000)
     assert (report.commission, report.base_fee) == (Decimal("0.5"), Decimal("0.00001"))
+
+
+async def test_fills_that_can_not_be_asked_for_are_estimated_after_a_while(
+    venue: BinanceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = await connected(venue)
+    venue.exchange.faults.plan(Fault(FaultKind.LATE_FILLS), Fault(FaultKind.ERROR_BEFORE, MY_TRADES, None, status=503))
+    told = await broker.submit(an_order(), unfenced)
+    assert told.status is OrderStatus.OPEN
+    later = datetime.now(UTC) + timedelta(seconds=5)
+    monkeypatch.setattr("bot_runtime.brokers.ccxt_broker._now", lambda: later)
+    report = await broker.find("tb7-en-1")
+    assert report is not None
+    assert (report.status, report.commission) == (OrderStatus.FILLED, Decimal("0.5"))
+
+
+async def test_the_fills_of_an_order_that_stays_as_it_is_are_asked_for_once(venue: BinanceHarness) -> None:
+    broker = await connected(venue)
+    for number in range(5):
+        await broker.submit(an_order(f"tb7-en-{number}"), unfenced)
+    restarted = await connected(venue)
+    first = await restarted.orders("tb7-", LONG_AGO)
+    assert venue.exchange.requests.count(MY_TRADES) == 5
+    before = len(venue.exchange.requests)
+    assert await restarted.orders("tb7-", LONG_AGO) == first
+    assert venue.exchange.requests[before:] == ["GET /api/v3/openOrders", "GET /api/v3/allOrders"]
+    assert [(report.status, report.commission) for report in first] == [(OrderStatus.FILLED, Decimal("0.5"))] * 5
+
+
+async def test_a_partly_filled_order_is_reported_anew_with_each_fill(venue: BinanceHarness) -> None:
+    broker = await connected(venue)
+    await venue.in_parts(Decimal("0.5"), Decimal("0.5"))
+    told = await broker.submit(an_order(), unfenced)
+    assert (told.status, told.filled) == (OrderStatus.OPEN, Decimal("0.005"))
+    assert await broker.orders("tb7-", LONG_AGO) == [told]
+    await venue.advance()
+    (report,) = await broker.orders("tb7-", LONG_AGO)
+    assert (report.status, report.filled, report.commission) == (OrderStatus.FILLED, Decimal("0.01"), Decimal("0.5"))
+
+
+async def test_fills_that_were_not_listed_at_first_are_asked_for_again_by_a_comparison(venue: BinanceHarness) -> None:
+    broker = await connected(venue)
+    venue.exchange.faults.plan(*(Fault(FaultKind.LATE_FILLS, endpoint) for endpoint in (ORDER, MY_TRADES)))
+    assert (await broker.submit(an_order(), unfenced)).status is OrderStatus.OPEN
+    (report,) = await broker.orders("tb7-", LONG_AGO)
+    assert (report.status, report.commission) == (OrderStatus.FILLED, Decimal("0.5"))
 
 
 async def test_a_fee_in_a_third_coin_counts_at_its_price(venue: BinanceHarness) -> None:
@@ -304,6 +351,19 @@ async def test_quantities_are_rounded_to_the_venues_grid_before_they_are_sent(ve
     broker = await connected(venue)
     report = await broker.submit(an_order(quantity=Decimal("0.0123456789")), unfenced)
     assert (report.status, report.quantity) == (OrderStatus.FILLED, Decimal("0.01234"))
+
+
+async def test_no_quantity_is_ever_taken_for_a_sum_to_spend(venue: BinanceHarness) -> None:
+    broker = await connected(venue)
+    assert broker._venue.exchange.options["createMarketBuyOrderRequiresPrice"] is True
+
+
+async def test_more_than_the_venue_takes_at_once_is_ordered_in_parts(venue: BinanceHarness) -> None:
+    broker = CcxtBroker(a_live_config(), symbol="BTCUSDT")
+    rules = await broker.connect()
+    await broker.aclose()
+    assert rules.max_quantity == 9000
+    assert rules.quantity(Decimal(20000)) == 9000
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -6,10 +7,13 @@ from typing import Any
 import pytest
 
 from bot_core.models.errors import InvalidBotError
-from bot_runtime.brokers.ccxt_abilities import CARRIES_IDS, FOUND_BY_ID, NO_DASHES, PREFIXES, STOPS_IN_THE_BOOK, unfit
+from bot_runtime.brokers.base import VenueUnavailableError
+from bot_runtime.brokers.ccxt_abilities import CARRIES_IDS, FOUND_BY_ID, NO_DASHES, STOPS_IN_THE_BOOK, unfit
 from bot_runtime.brokers.ccxt_errors import Meaning, meaning, reason
+from bot_runtime.brokers.ccxt_known import KnownReports
 from bot_runtime.brokers.ccxt_market import find_market, market_rules
 from bot_runtime.brokers.ccxt_orders import OrderBook
+from bot_runtime.brokers.ccxt_pages import MOST_PAGES, PAGE, every_page
 from bot_runtime.brokers.ccxt_reports import Pricing, build_report
 from bot_runtime.brokers.credentials import find_credentials
 from bot_runtime.domain.order import OrderStatus
@@ -88,6 +92,24 @@ async def test_the_rules_of_a_market_are_read_from_whatever_precision_the_exchan
     assert market_rules(places, 3).quantity_step == Decimal("0.00000001")
 
 
+@pytest.mark.parametrize(
+    ("market", "most"),
+    [
+        ({"limits": {"amount": {"max": 9000}}}, "9000"),
+        ({"limits": {"amount": {"max": 9000}, "market": {"min": 0, "max": 120.5}}}, "120.5"),
+        ({"info": {"filters": [{"filterType": "MARKET_LOT_SIZE", "maxQty": "99.5"}]}}, "99.5"),
+        ({"info": {"filters": [{"filterType": "MARKET_LOT_SIZE", "maxQty": "0.00"}]}}, None),
+        ({"info": {"filters": [{"filterType": "NOTIONAL"}]}, "limits": {"amount": {"max": None}}}, None),
+        ({"info": []}, None),
+    ],
+)
+def test_one_order_holds_no_more_than_the_market_takes_at_once(market: dict[str, Any], most: str | None) -> None:
+    rules = market_rules({"precision": {"amount": 2}} | market, 2)
+    assert rules.max_quantity == (None if most is None else Decimal(most))
+    assert rules.quantity(Decimal("10000.019")) == Decimal(most or "10000.01")
+    assert rules.quantity(Decimal("1.019")) == Decimal("1.01")
+
+
 def test_a_market_of_futures_is_no_spot_market() -> None:
     future = {"id": "BTCUSDT", "base": "BTC", "quote": "USDT", "spot": False, "active": True}
     with pytest.raises(InvalidBotError, match="is no spot market of bybit"):
@@ -116,9 +138,7 @@ async def test_an_order_of_another_exchange_becomes_the_same_kind_of_report(krak
     assert (report.average_price, report.commission, report.base_fee) == (60000, Decimal("31.2"), 0)
 
 
-@pytest.mark.parametrize(
-    ("exchange_id", "written"), [("okx", "tb7ZenZ1"), ("gate", "t-tb7-en-1"), ("bybit", "tb7-en-1")]
-)
+@pytest.mark.parametrize(("exchange_id", "written"), [("okx", "tb7ZenZ1"), ("bybit", "tb7-en-1")])
 def test_ids_are_written_as_the_exchange_takes_them_and_read_back(exchange_id: str, written: str) -> None:
     book = OrderBook(exchange_class(exchange_id)({}), "BTC/USDT")
     assert book.sent_id("tb7-en-1") == written
@@ -129,7 +149,135 @@ def test_an_exchange_whose_orders_can_not_carry_ids_is_not_traded_live() -> None
     assert unfit("binance") is None
     assert "18 characters" in str(unfit("kraken"))
     assert "client order ids" in str(unfit("bitbank"))
-    assert FOUND_BY_ID | STOPS_IN_THE_BOOK | NO_DASHES | set(PREFIXES) <= CARRIES_IDS
+    assert FOUND_BY_ID | STOPS_IN_THE_BOOK | NO_DASHES <= CARRIES_IDS
+    assert not any(unfit(exchange_id) for exchange_id in CARRIES_IDS)
+
+
+@pytest.mark.parametrize(
+    ("exchange_id", "why"),
+    [
+        ("gate", "what to spend"),
+        ("coinbase", "what to spend"),
+        ("gemini", "no market orders"),
+        ("bitfinex", "numbers or UUIDs"),
+        ("bitstamp", "every order that is over"),
+    ],
+)
+def test_an_exchange_is_not_traded_live_where_orders_might_be_wrong_or_lost(exchange_id: str, why: str) -> None:
+    assert why in str(unfit(exchange_id))
+
+
+def offline(exchange_id: str, answers: dict[str, Any]) -> Any:
+    """An exchange of ccxt with one market, whose requests are kept and answered by the end of their path."""
+    asked: list[str] = []
+
+    class Offline(exchange_class(exchange_id)):  # type: ignore[misc]
+        async def fetch(self, url: str, _method: str = "GET", _headers: Any = None, body: Any = None) -> Any:
+            asked.append(f"{url} {body or ''}")
+            return next((answer for name, answer in answers.items() if name in url), {})
+
+    exchange = Offline({"apiKey": "x", "secret": "eHh4", "password": "x", "enableRateLimit": False})
+    exchange.asked = asked
+    step = {4: (0.0001, 0.01), 2: (4, 2)}[exchange.precisionMode]
+    market = {
+        "id": "BTCUSDT", "symbol": "BTC/USDT", "base": "BTC", "quote": "USDT", "baseId": "BTC", "quoteId": "USDT",
+        "type": "spot", "spot": True, "swap": False, "contract": False, "active": True, "info": {},
+        "precision": {"amount": step[0], "price": step[1]}, "limits": {"amount": {}, "price": {}, "cost": {}},
+    }  # fmt: skip
+    exchange.set_markets([exchange.safe_market_structure(market)])
+    exchange.options["createMarketBuyOrderRequiresPrice"] = True
+    return exchange
+
+
+MARKET_BUYERS = ["okx", "mexc", "hashkey", "weex", "deepcoin", "foxbit", "btcturk", "whitebit", "latoken"]
+
+
+@pytest.mark.parametrize("exchange_id", MARKET_BUYERS)
+async def test_a_market_order_to_buy_carries_the_quantity_and_our_id(exchange_id: str) -> None:
+    exchange = offline(exchange_id, {})
+    name = OrderBook(exchange, "BTC/USDT").sent_id("tb7-en-1")
+    with contextlib.suppress(Exception):  # the answer is no order; what was asked counts
+        await exchange.create_order("BTC/USDT", "market", "buy", 0.0123, None, {"clientOrderId": name})
+    assert "0.0123" in exchange.asked[-1]
+    assert name in exchange.asked[-1]
+    assert not any(word in exchange.asked[-1] for word in ("quoteOrderQty", "quote_ccy", "cost", "funds"))
+
+
+@pytest.mark.parametrize("unified", [True, False])
+async def test_an_account_of_bybit_that_takes_sums_to_spend_is_refused_its_market_orders(unified: bool) -> None:
+    exchange = offline("bybit", {})
+    exchange.options |= {"enableUnifiedMargin": unified, "enableUnifiedAccount": unified}
+    order = exchange.create_order("BTC/USDT", "market", "buy", 0.0123, None, {"clientOrderId": "tb7-en-1"})
+    if unified:
+        with contextlib.suppress(Exception):  # the answer is no order
+            await order
+        assert '"marketUnit":"baseCoin","qty":"0.0123"' in exchange.asked[-1]
+        return
+    with pytest.raises(ccxt_errors().InvalidOrder) as caught:
+        await order
+    assert meaning(caught.value, binance=False) is Meaning.REJECTED
+    assert not exchange.asked
+
+
+async def test_lists_that_can_be_narrowed_are_asked_for_one_id() -> None:
+    nothing = {"retCode": 0, "result": {"list": []}}
+    exchange = offline("bybit", {"/v5/order": nothing})
+    exchange.options |= {"enableUnifiedMargin": True, "enableUnifiedAccount": True}
+    assert await OrderBook(exchange, "BTC/USDT").find("tb7-en-1", NOW) is None
+    assert [url.partition("/v5/order/")[2].partition("?")[0] for url in exchange.asked] == ["realtime", "history"]
+    assert all("orderLinkId=tb7-en-1" in url for url in exchange.asked)
+
+
+class Listing:
+    """Orders at the times 1, 2, 3 and so on, listed in pages as exchanges do."""
+
+    def __init__(self, count: int, *, newest_first: bool = False, until: bool = True, since: bool = True) -> None:
+        self._times = range(1, count + 1)
+        self._newest_first, self._until, self._since = newest_first, until, since
+        self.asked = 0
+
+    async def __call__(self, _symbol: str, since: int, limit: int, params: dict[str, Any]) -> list[dict[str, Any]]:
+        self.asked += 1
+        end = params.get("until", len(self._times)) if self._until else len(self._times)
+        times = [time for time in self._times if (time >= since or not self._since) and time <= end]
+        page = times[-limit:] if self._newest_first else times[:limit]
+        return [{"id": str(time), "timestamp": time} for time in page]
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+@pytest.mark.parametrize("count", [0, PAGE - 1, PAGE, PAGE + 1, PAGE * 5 + 7])
+async def test_a_list_is_read_to_its_end_from_whichever_end_it_begins(newest_first: bool, count: int) -> None:
+    orders = await every_page(Listing(count, newest_first=newest_first), "BTC/USDT", 0, "bitmex")
+    assert sorted(int(order["id"]) for order in orders) == list(range(1, count + 1))
+
+
+async def test_open_orders_beyond_the_first_page_are_found_where_ids_can_not_be_asked_for(kraken: Any) -> None:
+    listing = Listing(PAGE * 2)
+
+    async def named(*asked: Any) -> list[dict[str, Any]]:
+        return [order | {"clientOrderId": f"tb7-en-{order['id']}"} for order in await listing(*asked)]
+
+    kraken.fetch_open_orders = named
+    order = await OrderBook(kraken, "BTC/USD").find(f"tb7-en-{PAGE * 2}", NOW)
+    assert order is not None
+    kraken.fetch_open_orders = Listing(PAGE * 2, newest_first=True, until=False)
+    with pytest.raises(VenueUnavailableError):
+        await OrderBook(kraken, "BTC/USD").find("tb7-en-1", NOW)
+
+
+@pytest.mark.parametrize(
+    ("listing", "most"),
+    [
+        (Listing(PAGE * 3, newest_first=True, until=False), 3),
+        (Listing(PAGE * 3, newest_first=False, until=False, since=False), 2),
+        (Listing(PAGE * (MOST_PAGES + 1)), MOST_PAGES),
+    ],
+    ids=["no way back", "no way on", "too long"],
+)
+async def test_a_list_whose_end_is_not_reached_is_no_answer(listing: Listing, most: int) -> None:
+    with pytest.raises(VenueUnavailableError, match="bitmex: its list of BTC/USDT orders can't be read to its end"):
+        await every_page(listing, "BTC/USDT", 0, "bitmex")
+    assert listing.asked == most
 
 
 def a_trade(number: str, amount: str, price: str, fee: str, coin: str) -> dict[str, Any]:
@@ -158,12 +306,25 @@ def test_fees_count_by_the_coin_in_which_they_were_paid() -> None:
 
 
 def test_an_order_waits_for_its_fills_and_is_estimated_when_they_never_come() -> None:
-    soon = datetime.fromtimestamp(1709294400, UTC) + timedelta(seconds=5)
+    soon = datetime.fromtimestamp(1709294400, UTC) + timedelta(seconds=4)
     waiting = build_report(an_order(), [], PRICING, soon, "x")
     assert (waiting.status, waiting.filled, waiting.average_price) == (OrderStatus.OPEN, 1, 50)
-    given_up = build_report(an_order(), [], PRICING, soon + timedelta(minutes=2), "x")
+    given_up = build_report(an_order(), [], PRICING, soon + timedelta(seconds=1), "x")
     assert (given_up.status, given_up.commission) == (OrderStatus.FILLED, Decimal("0.05"))
     assert given_up.base_fee == Decimal("0.001")
+
+
+def test_a_report_is_known_until_the_order_changes_and_the_oldest_is_forgotten_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bot_runtime.brokers.ccxt_known._MOST", 2)
+    known = KnownReports()
+    orders = [an_order(id=str(number)) for number in range(3)]
+    for order in orders:
+        known.keep(order, build_report(order, [], PRICING, NOW, f"x-{order['id']}"))
+    assert [report and report.client_order_id for report in map(known.of, orders)] == [None, "x-1", "x-2"]
+    assert known.of(orders[2] | {"filled": 0.5}) is None
+    assert known.of(orders[2] | {"status": "canceled"}) is None
 
 
 @pytest.mark.parametrize(
