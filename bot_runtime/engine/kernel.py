@@ -26,8 +26,8 @@ from bot_runtime.indicators.view import TAIL, View
 from bot_runtime.risk.guard import Refusal, RiskGuard
 from bot_runtime.strategies.base import Strategy
 
-#: Beside the state of the rules, in what `dump_state` returns.
-_RISK = "risk"
+#: Beside the state of the rules, in what `dump_state` returns: that of the guard.
+RISK = "risk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,12 +239,12 @@ class Kernel:
     def dump_state(self) -> dict[str, Any]:
         """Return the state of the rules and of the guard, as JSON."""
         state = self.strategy.dump_state()
-        return state if self.guard is None else state | {_RISK: self.guard.dump_state()}
+        return state if self.guard is None else state | {RISK: self.guard.dump_state()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        self.strategy.load_state({name: value for name, value in state.items() if name != _RISK})
+        self.strategy.load_state({name: value for name, value in state.items() if name != RISK})
         if self.guard is not None:
-            self.guard.load_state(state.get(_RISK) or {})
+            self.guard.load_state(state.get(RISK) or {})
 
     def _evaluates(self, bar: Bar) -> bool:
         early = self._trade_from is not None and bar.time < self._trade_from
