@@ -54,7 +54,10 @@ class Reduced:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Why signals become no orders at this bar; empty where they may."""
+    """Why signals become no orders at this bar; empty where they may.
+
+    `exits` holds the exits of rules alone: stop loss, trailing stop and take profit are never held.
+    """
 
     entries: str = ""
     exits: str = ""
@@ -162,29 +165,36 @@ class Kernel:
         return pending
 
     def on_bar(self, bar: Bar, hold: Hold = FREE) -> OrderIntent | None:
-        """Take in a closed bar and return the order decided on its close, which then is `pending`."""
+        """Take in a closed bar and return the order decided on its close, which then is `pending`.
+
+        While the rules know too few bars, only the guard is asked.
+        """
         self.history.append(bar)
         self.refused = ""
-        if not self._evaluates(bar):
-            return None
-        return self.decide(bar, View(self.history, self.strategy.indicators, tail=TAIL), hold)
+        view = View(self.history, self.strategy.indicators, tail=TAIL) if self._evaluates(bar) else None
+        return self.decide(bar, view, hold)
 
-    def decide(self, bar: Bar, view: View, hold: Hold = FREE) -> OrderIntent | None:
-        """Evaluate the rules on the bar that `view` looks from. For drivers that hold a view over a whole file."""
+    def decide(self, bar: Bar, view: View | None, hold: Hold = FREE) -> OrderIntent | None:
+        """Ask the rules, on the bar that `view` looks from (None: not the rules), and the guard.
+
+        For drivers that hold a view over a whole file.
+        """
         self.now = bar.time
         self.refused_stops.clear()
-        if self.watches and self.guard is not None:
-            self.guard.on_bar(bar, self.account)
+        guard = self.guard if self.watches else None
+        if guard is not None:
+            guard.on_bar(bar, self.account)
         position = self.account.position
         if position is None:
-            return None if self.pending is not None else self._entry(bar, view, hold)
-        reason = _checked(self.strategy.exit(view, position), self.strategy.exit_name)
-        if reason is None and self.watches and self.guard is not None:
-            reason = self.guard.exit(bar, position)
-        if reason is None or self.pending is not None:
+            return None if self.pending is not None or view is None else self._entry(bar, view, hold)
+        signal = None if view is None else _checked(self.strategy.exit(view, position), self.strategy.exit_name)
+        reason = None if hold.exits else signal
+        if reason is None and guard is not None:
+            reason = guard.exit(bar, position)
+        if self.pending is not None:
             return None
-        if hold.exits:
-            self.refused = f"exit signal ({reason}) is held: {hold.exits}"
+        if reason is None:
+            self.refused = f"exit signal ({signal}) is held: {hold.exits}" if signal else self.refused
             return None
         return self.exit_intent(bar.time, decimal_of(bar.close), reason)
 
