@@ -24,6 +24,7 @@ from bot_runtime.domain.trade import Trade
 from bot_runtime.indicators.history import History
 from bot_runtime.indicators.view import TAIL, View
 from bot_runtime.risk.guard import Refusal, RiskGuard
+from bot_runtime.risk.refusal import plain
 from bot_runtime.strategies.base import Strategy
 
 #: Beside the state of the rules, in what `dump_state` returns: that of the guard.
@@ -43,6 +44,11 @@ class Closed:
 
     trade: Trade
     position: Position
+
+    @property
+    def dust(self) -> Decimal:
+        """Base units that stay behind, too little to be sold; `trade.net_pnl` has their cost."""
+        return self.trade.dust
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,8 @@ class Kernel:
         self.now: datetime | None = None
         #: Why the signal of the last bar became no order; empty where it did, or where there was none.
         self.refused = ""
+        #: Why the protective stop of the open position can't rest at the venue; empty where it can, or none is wanted.
+        self.stop_impossible = ""
         self.market = market or MarketRules()
         self.guard = guard
         self.watches = guard is not None and guard.watches
@@ -129,10 +137,11 @@ class Kernel:
         return result
 
     def _reduce(self, intent: OrderIntent, fill: Fill) -> FillResult:
-        trade, position = self.account.close(intent, fill, self.market.quantity_step)
+        trade, position = self.account.close(intent, fill, self.market)
         if trade is None:
             return Reduced(position)
         self._earlier_stop = None
+        self.stop_impossible = ""
         self.strategy.closed()
         if self.guard is not None:
             self.guard.closed(trade, self.account)
@@ -229,7 +238,9 @@ class Kernel:
             price = self._earlier_stop
         if price in self.refused_stops:
             return None
-        if price <= ZERO or quantity <= ZERO or self.market.refusal(quantity, price):
+        refusal = self.market.refusal(quantity, price) if quantity > ZERO else "less is held than can be sold"
+        self.stop_impossible = f"no stop can rest at {price:f}: {refusal}" if refusal else ""
+        if price <= ZERO or refusal:
             return None
         resting = self.protective
         if resting is not None and resting.stop_price == price and resting.quantity == quantity:
@@ -287,11 +298,17 @@ class Kernel:
                 return ZERO
             quantity = admitted
         quantity = self.market.quantity(quantity)
-        refusal = self.market.refusal(quantity, price)
+        refusal = self.market.refusal(quantity, price) or self._stop_refusal(quantity, price)
         if refusal or quantity <= ZERO:
             self.refused = f"entry signal, but {refusal or 'the limits leave nothing to buy'}"
             return ZERO
         return quantity
+
+    def _stop_refusal(self, quantity: Decimal, price: Decimal) -> str | None:
+        """Why what is bought at about `price` could not be sold at its first stop, or None."""
+        stop = self.guard.first_stop(price) if self.guard is not None and self.watches else None
+        refusal = None if stop is None else self.market.refusal(quantity, stop)
+        return refusal and f"at its stop, {plain(stop or ZERO)}, {refusal}"
 
     def _intend(
         self, time: datetime, price: Decimal, purpose: Purpose, side: Side, quantity: Decimal, reason: str

@@ -1,7 +1,7 @@
 """What keeps a bot from trading, or makes it end its trades: late bars, halts, and the policy for a stop.
 
-Entries are held by all of these, the exits of rules by lateness alone. A flattening exit is an order like any other: journaled,
-sent, asked about.
+Entries are held by all of these, the exits of rules by lateness alone. A flattening exit is an order like any other:
+journaled, sent, asked about.
 """
 
 import time
