@@ -7,7 +7,7 @@ restart draws the same again.
 
 import random
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import assert_never
 
@@ -57,9 +57,9 @@ class PaperVenue:
             self._simulation.reject_probability
         ):
             why = "rejected by the simulation (broker.simulation.reject_probability)"
-            return self._report(RestingOrder(intent), OrderStatus.REJECTED, intent.signal_time, why)
+            return self._report(RestingOrder(intent), OrderStatus.REJECTED, why)
         order = self._open.setdefault(intent.client_order_id, RestingOrder(intent))
-        return self._report(order, OrderStatus.OPEN, intent.signal_time)
+        return self._report(order, OrderStatus.OPEN)
 
     def restore(self, order: RestingOrder) -> None:
         """Take an order back as the journal knows it."""
@@ -68,12 +68,12 @@ class PaperVenue:
     def find(self, client_order_id: str) -> OrderReport | None:
         """Report an open order; None when there is none of that id."""
         order = self._open.get(client_order_id)
-        return None if order is None else self._report(order, OrderStatus.OPEN, order.intent.signal_time)
+        return None if order is None else self._report(order, OrderStatus.OPEN)
 
     def cancel(self, client_order_id: str) -> OrderReport | None:
         """Drop an order and report what had filled; None when it is not open."""
         order = self._open.pop(client_order_id, None)
-        return None if order is None else self._report(order, OrderStatus.CANCELED, order.intent.signal_time)
+        return None if order is None else self._report(order, OrderStatus.CANCELED)
 
     def match(self, bar: Bar) -> list[OrderReport]:
         """Fill what this bar fills of the orders that were decided on before it; reports carry the bar's time."""
@@ -95,9 +95,9 @@ class PaperVenue:
         done = RestingOrder(intent, filled, average, order.commission + self._commission * quantity * price, bar.time)
         if filled < intent.quantity:
             self._open[intent.client_order_id] = done
-            return self._report(done, OrderStatus.OPEN, bar.time)
+            return self._report(done, OrderStatus.OPEN)
         del self._open[intent.client_order_id]
-        return self._report(done, OrderStatus.FILLED, bar.time)
+        return self._report(done, OrderStatus.FILLED)
 
     def _price(self, intent: OrderIntent, bar: Bar) -> Decimal | None:
         """What the order trades at with this bar, None where it does not."""
@@ -131,7 +131,8 @@ class PaperVenue:
         return random.Random(f"{self._simulation.seed}:{name}:{what}").random()  # noqa: S311
 
     @staticmethod
-    def _report(order: RestingOrder, status: OrderStatus, time: datetime, reason: str = "") -> OrderReport:
+    def _report(order: RestingOrder, status: OrderStatus, reason: str = "") -> OrderReport:
+        """Its time is that of the last fill; without one, that of the signal."""
         intent = order.intent
         return OrderReport(
             client_order_id=intent.client_order_id,
@@ -141,7 +142,7 @@ class PaperVenue:
             filled=order.filled,
             average_price=order.average_price,
             commission=order.commission,
-            time=time,
+            time=order.time or intent.signal_time,
             reason=reason,
         )
 

@@ -3,10 +3,13 @@
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from bot_runtime.domain.money import CENT8, ZERO, round_money
+from bot_runtime.domain.market import MarketRules
+from bot_runtime.domain.money import ZERO, round_money
 from bot_runtime.domain.order import Fill, OrderIntent
 from bot_runtime.domain.position import Direction, Position
 from bot_runtime.domain.trade import Trade, close_trade
+
+_ANY_MARKET = MarketRules()
 
 
 @dataclass(slots=True)
@@ -35,10 +38,13 @@ class Account:
         )
         return self.position
 
-    def close(self, intent: OrderIntent, fill: Fill, step: Decimal = CENT8) -> tuple[Trade | None, Position]:
+    def close(
+        self, intent: OrderIntent, fill: Fill, market: MarketRules = _ANY_MARKET
+    ) -> tuple[Trade | None, Position]:
         """Book the fill of an exit; return the trade, or None when a part of the position is left, and the position.
 
-        Less than one `step` can't be sold: it is no position. Raise ValueError for a fill of more than is held.
+        What `market` would not let us sell at the price of the fill is dust, no position: its cost is the trade's.
+        Raise ValueError for a fill of more than is held.
         """
         position = self.position
         if position is None:
@@ -46,7 +52,7 @@ class Account:
         if fill.quantity > position.held:
             raise ValueError(f"exit {fill.client_order_id} filled {fill.quantity}; the position holds {position.held}")
         self.cash = round_money(self.cash + fill.price * fill.quantity - fill.commission)
-        if position.held - fill.quantity >= step:
+        if market.sells(position.held - fill.quantity, fill.price):
             self.position = replace(
                 position,
                 exited=position.exited + fill.quantity,

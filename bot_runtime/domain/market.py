@@ -29,6 +29,11 @@ class MarketRules:
         """Round a price down to the grid."""
         return round_down(price, self.price_step)
 
+    def sells(self, held: Decimal, price: Decimal) -> bool:
+        """Whether what is held, or what of it the steps allow, can be sold at about this price."""
+        quantity = self.quantity(held)
+        return quantity > ZERO and self.refusal(quantity, price) is None
+
     def refusal(self, quantity: Decimal, price: Decimal) -> str | None:
         """Why the venue would refuse an order of this size at about this price, or None."""
         if quantity < self.min_quantity:

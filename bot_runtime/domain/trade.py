@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from bot_runtime.domain.money import ZERO
 from bot_runtime.domain.order import Fill
 from bot_runtime.domain.position import Direction, Position
 
@@ -12,7 +13,10 @@ _PERCENT = 100
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """Exact amounts in quote currency; `commission` is that of both fills. Times are those of the bars that filled."""
+    """Exact amounts in quote currency; `commission` is that of both fills. Times are those of the bars that filled.
+
+    `size` is what was sold. `dust` is what was bought beside it and is too little to be sold: `net_pnl` has its cost.
+    """
 
     direction: Direction
     size: Decimal
@@ -24,6 +28,7 @@ class Trade:
     exit_price: Decimal
     exit_reason: str
     commission: Decimal
+    dust: Decimal = ZERO
 
     @property
     def gross_pnl(self) -> Decimal:
@@ -31,7 +36,7 @@ class Trade:
 
     @property
     def net_pnl(self) -> Decimal:
-        return self.gross_pnl - self.commission
+        return self.gross_pnl - self.commission - self.dust * self.entry_price
 
     @property
     def pnl_percentage(self) -> Decimal:
@@ -40,10 +45,7 @@ class Trade:
 
 
 def close_trade(position: Position, fill: Fill, reason: str) -> Trade:
-    """The trade that a position becomes when `fill` closes what was left of it. Several exits count at their mean.
-
-    Dust that is too small to be sold is no part of the trade's size.
-    """
+    """The trade that a position becomes when `fill` closes what was left of it. Several exits count at their mean."""
     size, price = fill.quantity, fill.price
     if position.exited:
         size = position.exited + fill.quantity
@@ -59,4 +61,5 @@ def close_trade(position: Position, fill: Fill, reason: str) -> Trade:
         exit_price=price,
         exit_reason=reason,
         commission=position.entry_commission + position.exit_commission + fill.commission,
+        dust=position.held - fill.quantity,
     )

@@ -2,7 +2,8 @@
 
 What was seen of the market since the entry (a highest high, an age) is kept; what was computed with a parameter that
 changed (a stop, a risk) is not, and the rule computes it anew. A rule of another name, and one of a plugin or a model
-whose parameters changed, begins as if the position had just been opened.
+whose parameters changed, begins as if the position had just been opened. What the limits count (losses and entries of
+the day, the peak, the high of the position) is no parameter's: it outlives every change.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Any
 from bot_core.models.config import BotConfig, parse_config
 from bot_core.models.rule import RuleConfig
 from bot_core.models.strategy import CUSTOM_STRATEGY
+from bot_runtime.engine.kernel import RISK
 from bot_runtime.engine.reload_plan import moved_market
 from bot_runtime.strategies.registry import ENTRIES, EXITS
 
@@ -31,16 +33,25 @@ COMPUTED: Mapping[str, Mapping[str, tuple[frozenset[str], Any]]] = {
 
 
 def carried_state(old_document: Any, new_config: BotConfig, saved_rule_state: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of the saved state that the rules of the new document may go on with.
+    """The part of the saved state that rules and limits of the new document may go on with.
 
     `old_document` is the document that the state was saved under. Where `begins_anew` then says so, the strategy is
     to be told of the open position (`opened`) after it has loaded the result.
     """
     saved = dict(saved_rule_state)
     old = parse_config(old_document).config
-    if old is None or old.strategy == new_config.strategy:
-        return {} if old is not None and moved_market(old, new_config) else saved
-    if moved_market(old, new_config) or not (_is_plain(old) and _is_plain(new_config)):
+    if old is None:
+        return saved
+    risk = {RISK: saved[RISK]} if saved.get(RISK) else {}
+    if moved_market(old, new_config):
+        return {name: {**part, "position": None} for name, part in risk.items()}
+    if old.strategy == new_config.strategy:
+        return saved
+    return risk | _rules(old, new_config, saved)
+
+
+def _rules(old: BotConfig, new_config: BotConfig, saved: Mapping[str, Any]) -> dict[str, Any]:
+    if not (_is_plain(old) and _is_plain(new_config)):
         return {}
     parts = {
         "entry": _entry(old.strategy.entry, new_config.strategy.entry, saved.get("entry")),

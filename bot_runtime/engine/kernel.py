@@ -24,10 +24,11 @@ from bot_runtime.domain.trade import Trade
 from bot_runtime.indicators.history import History
 from bot_runtime.indicators.view import TAIL, View
 from bot_runtime.risk.guard import Refusal, RiskGuard
+from bot_runtime.risk.refusal import plain
 from bot_runtime.strategies.base import Strategy
 
-#: Beside the state of the rules, in what `dump_state` returns.
-_RISK = "risk"
+#: Beside the state of the rules, in what `dump_state` returns: that of the guard.
+RISK = "risk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,11 @@ class Closed:
     trade: Trade
     position: Position
 
+    @property
+    def dust(self) -> Decimal:
+        """Base units that stay behind, too little to be sold; `trade.net_pnl` has their cost."""
+        return self.trade.dust
+
 
 @dataclass(frozen=True, slots=True)
 class Reduced:
@@ -54,7 +60,10 @@ class Reduced:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Why signals become no orders at this bar; empty where they may."""
+    """Why signals become no orders at this bar; empty where they may.
+
+    `exits` holds the exits of rules alone: stop loss, trailing stop and take profit are never held.
+    """
 
     entries: str = ""
     exits: str = ""
@@ -94,6 +103,8 @@ class Kernel:
         self.now: datetime | None = None
         #: Why the signal of the last bar became no order; empty where it did, or where there was none.
         self.refused = ""
+        #: Why the protective stop of the open position can't rest at the venue; empty where it can, or none is wanted.
+        self.stop_impossible = ""
         self.market = market or MarketRules()
         self.guard = guard
         self.watches = guard is not None and guard.watches
@@ -126,10 +137,11 @@ class Kernel:
         return result
 
     def _reduce(self, intent: OrderIntent, fill: Fill) -> FillResult:
-        trade, position = self.account.close(intent, fill, self.market.quantity_step)
+        trade, position = self.account.close(intent, fill, self.market)
         if trade is None:
             return Reduced(position)
         self._earlier_stop = None
+        self.stop_impossible = ""
         self.strategy.closed()
         if self.guard is not None:
             self.guard.closed(trade, self.account)
@@ -162,29 +174,36 @@ class Kernel:
         return pending
 
     def on_bar(self, bar: Bar, hold: Hold = FREE) -> OrderIntent | None:
-        """Take in a closed bar and return the order decided on its close, which then is `pending`."""
+        """Take in a closed bar and return the order decided on its close, which then is `pending`.
+
+        While the rules know too few bars, only the guard is asked.
+        """
         self.history.append(bar)
         self.refused = ""
-        if not self._evaluates(bar):
-            return None
-        return self.decide(bar, View(self.history, self.strategy.indicators, tail=TAIL), hold)
+        view = View(self.history, self.strategy.indicators, tail=TAIL) if self._evaluates(bar) else None
+        return self.decide(bar, view, hold)
 
-    def decide(self, bar: Bar, view: View, hold: Hold = FREE) -> OrderIntent | None:
-        """Evaluate the rules on the bar that `view` looks from. For drivers that hold a view over a whole file."""
+    def decide(self, bar: Bar, view: View | None, hold: Hold = FREE) -> OrderIntent | None:
+        """Ask the rules, on the bar that `view` looks from (None: not the rules), and the guard.
+
+        For drivers that hold a view over a whole file.
+        """
         self.now = bar.time
         self.refused_stops.clear()
-        if self.watches and self.guard is not None:
-            self.guard.on_bar(bar, self.account)
+        guard = self.guard if self.watches else None
+        if guard is not None:
+            guard.on_bar(bar, self.account)
         position = self.account.position
         if position is None:
-            return None if self.pending is not None else self._entry(bar, view, hold)
-        reason = _checked(self.strategy.exit(view, position), self.strategy.exit_name)
-        if reason is None and self.watches and self.guard is not None:
-            reason = self.guard.exit(bar, position)
-        if reason is None or self.pending is not None:
+            return None if self.pending is not None or view is None else self._entry(bar, view, hold)
+        signal = None if view is None else _checked(self.strategy.exit(view, position), self.strategy.exit_name)
+        reason = None if hold.exits else signal
+        if reason is None and guard is not None:
+            reason = guard.exit(bar, position)
+        if self.pending is not None:
             return None
-        if hold.exits:
-            self.refused = f"exit signal ({reason}) is held: {hold.exits}"
+        if reason is None:
+            self.refused = f"exit signal ({signal}) is held: {hold.exits}" if signal else self.refused
             return None
         return self.exit_intent(bar.time, decimal_of(bar.close), reason)
 
@@ -219,7 +238,9 @@ class Kernel:
             price = self._earlier_stop
         if price in self.refused_stops:
             return None
-        if price <= ZERO or quantity <= ZERO or self.market.refusal(quantity, price):
+        refusal = self.market.refusal(quantity, price) if quantity > ZERO else "less is held than can be sold"
+        self.stop_impossible = f"no stop can rest at {price:f}: {refusal}" if refusal else ""
+        if price <= ZERO or refusal:
             return None
         resting = self.protective
         if resting is not None and resting.stop_price == price and resting.quantity == quantity:
@@ -239,12 +260,12 @@ class Kernel:
     def dump_state(self) -> dict[str, Any]:
         """Return the state of the rules and of the guard, as JSON."""
         state = self.strategy.dump_state()
-        return state if self.guard is None else state | {_RISK: self.guard.dump_state()}
+        return state if self.guard is None else state | {RISK: self.guard.dump_state()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        self.strategy.load_state({name: value for name, value in state.items() if name != _RISK})
+        self.strategy.load_state({name: value for name, value in state.items() if name != RISK})
         if self.guard is not None:
-            self.guard.load_state(state.get(_RISK) or {})
+            self.guard.load_state(state.get(RISK) or {})
 
     def _evaluates(self, bar: Bar) -> bool:
         early = self._trade_from is not None and bar.time < self._trade_from
@@ -277,11 +298,17 @@ class Kernel:
                 return ZERO
             quantity = admitted
         quantity = self.market.quantity(quantity)
-        refusal = self.market.refusal(quantity, price)
+        refusal = self.market.refusal(quantity, price) or self._stop_refusal(quantity, price)
         if refusal or quantity <= ZERO:
             self.refused = f"entry signal, but {refusal or 'the limits leave nothing to buy'}"
             return ZERO
         return quantity
+
+    def _stop_refusal(self, quantity: Decimal, price: Decimal) -> str | None:
+        """Why what is bought at about `price` could not be sold at its first stop, or None."""
+        stop = self.guard.first_stop(price) if self.guard is not None and self.watches else None
+        refusal = None if stop is None else self.market.refusal(quantity, stop)
+        return refusal and f"at its stop, {plain(stop or ZERO)}, {refusal}"
 
     def _intend(
         self, time: datetime, price: Decimal, purpose: Purpose, side: Side, quantity: Decimal, reason: str

@@ -1,7 +1,7 @@
 """What keeps a bot from trading, or makes it end its trades: late bars, halts, and the policy for a stop.
 
-Entries are held by all of these, exits by lateness alone. A flattening exit is an order like any other: journaled,
-sent, asked about.
+Entries are held by all of these, the exits of rules by lateness alone. A flattening exit is an order like any other:
+journaled, sent, asked about.
 """
 
 import time
@@ -19,6 +19,7 @@ from bot_runtime.engine.board import BotBoard
 from bot_runtime.engine.kernel import FREE, Hold
 from bot_runtime.engine.order_desk import OrderDesk
 from bot_runtime.feeds.base import Feed
+from bot_runtime.feeds.intervals import next_open
 
 _log = structlog.get_logger(__name__)
 #: A live bar that reaches us this long after its close is late; half an interval after it where that is less.
@@ -39,12 +40,14 @@ class Restraint:
         self._tried_at: datetime | None = None
 
     def hold(self, bar: Bar) -> Hold:
-        """Why no order is sent on this bar."""
+        """Why no order is sent on this bar. It is late by the calendar of its interval and by the venue's clock."""
         late = ""
         if self._feed.live:
-            closed = bar.time + timedelta(seconds=self._feed.interval_seconds)
-            seconds = (datetime.now(UTC) - closed).total_seconds()
-            if seconds > min(_LATE_SECONDS, self._feed.interval_seconds / 2):
+            interval = self._board.interval
+            length = timedelta(seconds=self._feed.interval_seconds)
+            closed = next_open(bar.time, interval) if interval else bar.time + length
+            now = datetime.now(UTC) + timedelta(seconds=self._board.clock_skew or 0.0)
+            if (now - closed).total_seconds() > min(_LATE_SECONDS, self._feed.interval_seconds / 2):
                 late = f"the bar of {bar.time:%Y-%m-%d %H:%M} UTC came too late, and orders are never sent late"
         entries = late or ("" if self._halt is None else str(self._halt))
         return Hold(entries, late) if entries else FREE

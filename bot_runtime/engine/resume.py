@@ -76,7 +76,7 @@ async def _adopted(ledger: Ledger, saved: Saved, row: BotRow, config: BotConfig,
         return account
     *older, newest = mine
     account.position = _position(newest)
-    account.cash = round_money(opening - account.position.quantity * account.position.entry_price)
+    account.cash = round_money(opening - account.position.held * account.position.entry_price)
     marked = [trade["id"] for trade in older]
     await ledger.adopt(newest, account.position, marked)
     text = f"adopted open trade {newest['id']}; {len(older)} older open ones were marked superseded"
@@ -98,6 +98,7 @@ def _position(trade: dict[str, Any]) -> Position:
         raise InvalidBotError(
             f"open trade {trade['id']} has direction {trade['direction']!r}, which the rules can't exit; allowed: long"
         )
+    exited = _exited(trade)
     return Position(
         direction=Direction.LONG,
         quantity=trade["size"],
@@ -106,4 +107,17 @@ def _position(trade: dict[str, Any]) -> Position:
         signal_time=entered,
         entry_commission=trade["commission"] or Decimal(0),
         entry_reason=trade["entry_logic_name"],
+        exited=exited,
+        exit_value=exited * trade["entry_price"] + (trade["position_pnl"] or Decimal(0)) if exited else Decimal(0),
     )
+
+
+def _exited(trade: dict[str, Any]) -> Decimal:
+    """What exits that filled in part have sold, as the trade's position says. What they cost is in the balance."""
+    size, left = trade["size"], trade["qty_open"]
+    if left is not None and not 0 < left <= size:
+        raise InvalidBotError(
+            f"open trade {trade['id']} has size {size}, and its position (row {trade['position_id']} of "
+            f"trading_positions) has qty_open {left}; allowed: above 0, and {size} at the most"
+        )
+    return Decimal(0) if left is None else size - left

@@ -51,7 +51,10 @@ _ENTERED = func.coalesce(trades.c.entry_time, trades.c.buy_order_created, trades
 
 @dataclass(frozen=True)
 class Saved:
-    """What the tables know of a bot. No snapshot: it never ran here, or a person cleared its account."""
+    """What the tables know of a bot. No snapshot: it never ran here, or a person cleared its account.
+
+    `open_trades` are rows of the table with `qty_open` and `position_pnl` of their positions, None where there is none.
+    """
 
     snapshot: Snapshot | None
     cursor: datetime | None
@@ -80,9 +83,10 @@ class Ledger(BotJournal):
                 await connection.execute(select(state_table).where(state_table.c.bot_id == self.row.id))
             ).one_or_none()
             working = await working_orders(connection, self.row.id)
-            open_rows = await connection.execute(
-                select(trades).where(mine, trades.c.status == "open").order_by(_ENTERED, trades.c.id)
-            )
+            held = positions.c.qty_open, positions.c.realized_pnl.label("position_pnl")
+            its_own = trades.outerjoin(positions, positions.c.id == trades.c.position_id)
+            open_trades = select(trades, *held).select_from(its_own).where(mine, trades.c.status == "open")
+            open_rows = await connection.execute(open_trades.order_by(_ENTERED, trades.c.id))
             closed = await connection.execute(select(trades.c.net_pnl).where(mine, trades.c.status == "closed"))
             return Saved(
                 snapshot=None if found is None or found.account is None else read_snapshot(found),

@@ -82,6 +82,12 @@ class RiskGuard:
         self._follow(position)
         return self._stops.exit(bar.close)
 
+    def first_stop(self, price: Decimal) -> Decimal | None:
+        """Where a protective stop would rest at first after an entry at `price`; None where there would be none."""
+        distance = self._stops.distance
+        stop = ZERO if distance is None else price * (_WHOLE - distance)
+        return stop if stop > ZERO else None
+
     def stop_price(self, position: Position) -> Decimal | None:
         """Where a protective stop should rest now: the higher of stop loss and active trailing stop; not rounded."""
         self._follow(position)

@@ -133,6 +133,9 @@ class ScriptedGuard:
     def exit(self, *_: Any) -> str | None:
         return None
 
+    def first_stop(self, _price: Decimal) -> Decimal | None:
+        return self._world.stop
+
     def stop_price(self, _position: Position) -> Decimal | None:
         return self._world.stop
 

@@ -14,6 +14,7 @@ from bot_runtime.strategies.registry import EXITS, build_sizing, build_strategy
 from support.bars import CASH, COMMISSION, made_up_bars, strategy_document
 from support.bots import a_document
 
+MODELS = {"hmm_model_path": "hmm.json", "lstm_model_path": "lstm.onnx", "position_size": 0.5}
 OFTEN = {"e_rsi_oversold": 45, "e_cooldown_bars": 3}
 
 
@@ -119,6 +120,37 @@ def test_a_pause_after_a_signal_outlives_other_parameters_but_not_another_entry_
 def test_nothing_is_known_of_another_market(changes: dict[str, Any]) -> None:
     state = state_in_a_position(a_bot())
     assert carried_state(a_bot(), config_of(a_bot(**changes)), state) == {}
+
+
+RISK = {
+    "day": "2026-03-02",
+    "day_entries": 7,
+    "day_pnl": "-500",
+    "peak": "12000",
+    "position": {"entry_time": "2026-03-02T10:00:00+00:00", "entry_price": "100", "high": "180"},
+}
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        a_bot(x={"x_sl_multiplier": 9.0}),
+        a_bot("TrailingStopExitMixin"),
+        a_bot(entry="RSIBBEntryMixin"),
+        a_bot(risk_management={"stop_loss_pct": 3}),
+        a_document(strategy={"type": "HMMLSTMStrategy", "parameters": MODELS}),
+    ],
+)
+def test_what_the_limits_count_outlives_every_change(new: dict[str, Any]) -> None:
+    state = state_in_a_position(a_bot()) | {"risk": RISK}
+    assert carried_state(a_bot(), config_of(new), state)["risk"] == RISK
+
+
+def test_on_another_market_the_limits_forget_the_position_alone() -> None:
+    state = state_in_a_position(a_bot()) | {"risk": RISK}
+    carried = carried_state(a_bot(), config_of(a_bot(symbol="BTCUSDT")), state)
+    assert carried == {"risk": RISK | {"position": None}}
+    assert begins_anew(state, carried)
 
 
 def test_without_a_readable_old_document_the_state_is_left_to_the_rules_themselves() -> None:

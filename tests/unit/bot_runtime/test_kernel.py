@@ -7,15 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot_core.models.operation import SchedulingConfig
+from bot_core.models.risk import RiskConfig, TradingConfig
 from bot_runtime.brokers.paper_venue import PaperVenue
 from bot_runtime.domain.account import Account
-from bot_runtime.domain.order import Fill, Purpose, Side, client_order_id
+from bot_runtime.domain.market import MarketRules
+from bot_runtime.domain.money import ZERO
+from bot_runtime.domain.order import Fill, OrderIntent, OrderType, Purpose, Side, client_order_id
 from bot_runtime.domain.order import fill_of as fill_of_report
 from bot_runtime.engine.backtest import run_backtest
-from bot_runtime.engine.kernel import Closed, Kernel, Opened
+from bot_runtime.engine.kernel import FREE, Closed, Hold, Kernel, Opened, Reduced
 from bot_runtime.indicators.history import History
+from bot_runtime.risk.guard import RiskGuard
 from bot_runtime.strategies.registry import ENTRIES, EXITS, build_sizing, build_strategy
-from support.bars import CASH, COMMISSION, START, made_up_bars, strategy_config
+from support.bars import CASH, COMMISSION, START, bars_of_closes, made_up_bars, strategy_config
 
 INTERVAL = 300
 FAST = {"rsi_period": 5, "bb_period": 8, "cooldown_bars": 4}
@@ -231,6 +236,114 @@ def test_nothing_is_decided_before_the_first_bar_or_trade_from():
     later = bars[first].time + timedelta(seconds=1)
     intent, _ = run_to_intent(a_kernel(PAIRS[0], trade_from=later), bars)
     assert intent.signal_time > later
+
+
+def a_guarded_kernel(risk, *, quantity="1", price="100", rule="TimeBasedExitMixin", rule_params=None, market=None):
+    """A kernel that holds a position, and whose entry rule knows too few bars."""
+    config = strategy_config("RSIOrBBEntryMixin", rule, {"rsi_period": 14}, rule_params or {"max_bars": 10_000})
+    guard = RiskGuard(RiskConfig.model_validate(risk), TradingConfig(), SchedulingConfig(), CASH)
+    kernel = a_kernel(config, guard=guard, market=market)
+    kernel.pending = an_entry(quantity, price)
+    kernel.on_fill(kernel.pending, Fill(kernel.pending.client_order_id, START, Decimal(price), Decimal(quantity), ZERO))
+    return kernel
+
+
+def an_entry(quantity="1", price="100"):
+    name = client_order_id(7, Purpose.ENTRY, START)
+    return OrderIntent(
+        name, Purpose.ENTRY, Side.BUY, OrderType.MARKET, Decimal(quantity), START, Decimal(price), "a test"
+    )
+
+
+@pytest.mark.parametrize(
+    ("risk", "closes", "reason"),
+    [
+        ({"stop_loss_pct": 5}, [99.0, 94.0], "stop_loss"),
+        ({"take_profit_pct": 5}, [101.0, 106.0], "take_profit"),
+        ({"trailing_stop": True, "trailing_stop_pct": 5}, [120.0, 113.0], "trailing_stop"),
+    ],
+)
+@pytest.mark.parametrize("hold", [FREE, Hold("late", "late")])
+def test_the_guard_ends_a_position_whether_or_not_the_rules_are_warm_and_the_bar_in_time(risk, closes, reason, hold):
+    kernel = a_guarded_kernel(risk)
+    intents = [kernel.on_bar(bar, hold) for bar in bars_of_closes(closes)]
+    assert kernel.history.bars_seen <= kernel.strategy.first_bar
+    assert intents[0] is None
+    assert (intents[1].purpose, intents[1].reason) == (Purpose.EXIT, reason)
+
+
+def test_the_stop_of_a_position_is_wanted_and_follows_while_the_rules_warm_up():
+    kernel = a_guarded_kernel({"trailing_stop": True, "trailing_stop_pct": 5})
+    stops = []
+    for bar in bars_of_closes([100.0, 110.0, 120.0]):
+        assert kernel.on_bar(bar) is None
+        stops.append(kernel.wanted_stop().stop_price)
+    assert stops == [Decimal(95), Decimal("104.5"), Decimal(114)]
+
+
+def test_a_late_bar_holds_the_exit_of_a_rule_but_not_that_of_the_guard():
+    late = Hold("late", "late")
+    rule = {"rule": "FixedRatioExitMixin", "rule_params": {"take_profit": 0.03, "stop_loss": 0.03}}
+    warm = [100.0] * 60
+    for risk, reason in (({}, None), ({"stop_loss_pct": 4}, "stop_loss")):
+        kernel = a_guarded_kernel(risk, **rule)
+        *before, last = bars_of_closes([*warm, 95.0])
+        assert [kernel.on_bar(bar) for bar in before] == [None] * len(warm)
+        intent = kernel.on_bar(last, late)
+        assert (intent and intent.reason) == reason
+        assert bool(kernel.refused) is (reason is None)
+    assert kernel.refused == ""
+
+
+LEAST_TEN = MarketRules(quantity_step=Decimal("0.001"), min_notional=Decimal(10))
+
+
+@pytest.mark.parametrize(
+    ("market", "sold", "dust"),
+    [
+        (LEAST_TEN, "0.95", "0.05"),
+        (MarketRules(min_quantity=Decimal("0.2")), "0.9", "0.1"),
+        (MarketRules(quantity_step=Decimal("0.1")), "0.95", "0.05"),
+        (LEAST_TEN, "1", "0"),
+    ],
+)
+def test_what_an_exit_leaves_and_the_venue_would_not_take_is_dust_and_a_cost_of_the_trade(market, sold, dust):
+    kernel = a_guarded_kernel({"stop_loss_pct": 5}, market=market)
+    intent = kernel.exit_intent(START + timedelta(minutes=1), Decimal(110), "a test")
+    result = kernel.on_fill(intent, Fill(intent.client_order_id, START, Decimal(110), Decimal(sold), Decimal(1)))
+    assert isinstance(result, Closed)
+    assert (result.dust, result.trade.size) == (Decimal(dust), Decimal(sold))
+    assert result.trade.gross_pnl == 10 * Decimal(sold)
+    assert result.trade.net_pnl == result.trade.gross_pnl - 1 - 100 * Decimal(dust)
+    assert (kernel.account.position, kernel.account.cash) == (None, CASH + kernel.account.realized_pnl)
+    assert kernel.wanted_stop() is None
+
+
+def test_what_an_exit_leaves_and_the_venue_takes_is_sold_by_the_next_one():
+    kernel = a_guarded_kernel({}, market=LEAST_TEN)
+    intent = kernel.exit_intent(START + timedelta(minutes=1), Decimal(100), "a test")
+    result = kernel.on_fill(intent, Fill(intent.client_order_id, START, Decimal(100), Decimal("0.9"), ZERO))
+    assert isinstance(result, Reduced)
+    assert kernel.exit_intent(START + timedelta(minutes=2), Decimal(100), "a test").quantity == Decimal("0.1")
+
+
+@pytest.mark.parametrize(("least", "refused"), [("4750", False), ("4751", True)])
+def test_an_entry_is_refused_that_could_not_be_sold_at_its_stop(least, refused):
+    guard = RiskGuard(RiskConfig(stop_loss_pct=Decimal(5)), TradingConfig(), SchedulingConfig(), CASH)
+    market = MarketRules(quantity_step=Decimal("0.0001"), min_notional=Decimal(least))
+    kernel = a_kernel(PAIRS[0], guard=guard, market=market, account=Account(Decimal(10_001)))
+    bar = next(bar for bar in made_up_bars(300) if kernel.on_bar(bar) is not None or kernel.refused)
+    assert (kernel.pending is None) is refused
+    assert (f"entry signal, but at its stop, {bar.close * 0.95:.2f}" in kernel.refused) is refused
+
+
+def test_a_stop_that_cannot_rest_is_said_for_as_long_as_it_is_so():
+    kernel = a_guarded_kernel({"stop_loss_pct": 5}, quantity="0.102", market=LEAST_TEN)
+    assert kernel.wanted_stop() is None
+    assert kernel.stop_impossible == "no stop can rest at 95.00: the order is worth 9.69000, the venue's least is 10"
+    kernel.market = MarketRules()
+    assert kernel.wanted_stop() is not None
+    assert kernel.stop_impossible == ""
 
 
 def test_warming_up_decides_nothing_and_leaves_the_rules_alone():

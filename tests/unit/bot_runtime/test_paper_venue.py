@@ -100,6 +100,16 @@ def test_an_order_that_fills_in_part_has_its_rest_filled_with_the_next_bar_at_th
     assert whole.commission == Decimal("0.001") * whole.average_price * 2
 
 
+def test_an_order_that_filled_in_part_says_when_it_filled_however_it_is_asked():
+    venue = PaperVenue(Decimal(0), Simulation(partial_fill_probability=1.0))
+    venue.submit(an_order(kind=OrderType.LIMIT, limit="100"))
+    (part,) = venue.match(NEXT_BAR)
+    assert part.time == NEXT_BAR.time
+    assert venue.find("tb1-en-1") == part
+    canceled = venue.cancel("tb1-en-1")
+    assert (canceled.status, canceled.time, canceled.filled) == (OrderStatus.CANCELED, NEXT_BAR.time, part.filled)
+
+
 def test_a_venue_that_is_restored_between_two_parts_fills_as_if_it_had_not_been():
     simulation = Simulation(partial_fill_probability=1.0, seed=3)
     first, second = PaperVenue(Decimal("0.001"), simulation), PaperVenue(Decimal("0.001"), simulation)
