@@ -19,7 +19,7 @@ from bot_runtime.brokers.ccxt_abilities import STOPS_IN_THE_BOOK
 from bot_runtime.brokers.ccxt_errors import Meaning, meaning, reason
 from bot_runtime.brokers.ccxt_known import KnownReports
 from bot_runtime.brokers.ccxt_orders import Order
-from bot_runtime.brokers.ccxt_reports import Pricing, all_listed, build_report, changed_at, fee_coins
+from bot_runtime.brokers.ccxt_reports import Pricing, all_listed, build_report, changed_at, fee_coins, filled
 from bot_runtime.brokers.ccxt_venue import CcxtVenue, banned
 from bot_runtime.domain.bar import Bar
 from bot_runtime.domain.market import MarketRules
@@ -94,12 +94,19 @@ class CcxtBroker:
         return await self.find(client_order_id)
 
     async def orders(self, prefix: str, since: datetime) -> list[OrderReport]:
-        reports = []
+        found = []
         for order in await self._venue.ask(self._venue.orders.all(since, _now())):
             name = self._venue.orders.our_id(order)
             if name.startswith(prefix) and (order["status"] == "open" or changed_at(order, (), _now()) >= since):
-                reports.append(await self._report(order, name))
-        return reports
+                found.append((name, order))
+        new = [order for _, order in found if filled(order) and self._known.of(order) is None]
+        # A question for each order would take longer than a lease lasts.
+        fills = await self._venue.ask(self._venue.orders.newest_fills()) if len(new) > 1 else {}
+        prices: dict[str, Decimal] = {}
+        return [
+            await self._report({**order, "trades": fills.get(str(order["id"]), order.get("trades"))}, name, prices)
+            for name, order in found
+        ]
 
     async def holdings(self) -> Decimal | None:
         balance = await self._venue.ask(self._venue.exchange.fetch_balance())
@@ -173,14 +180,20 @@ class CcxtBroker:
             raise UnknownOutcomeError(f"{self._id}: {intent.client_order_id}: {reason(error)}") from error
         return found
 
-    async def _report(self, order: Order, client_order_id: str) -> OrderReport:
-        """With the order's fills, where it has any; they are asked for until they are all listed."""
+    async def _report(
+        self, order: Order, client_order_id: str, prices: dict[str, Decimal] | None = None
+    ) -> OrderReport:
+        """With the order's fills, where it has any; they are asked for until they are all listed.
+
+        `prices` of the coins that fees are paid in are completed.
+        """
+        prices = {} if prices is None else prices
         known = self._known.of(order)
         if known is not None:
             return known
         try:
             trades = await self._trades(order)
-            prices = await self._coin_prices(trades)
+            await self._complete(prices, trades)
         except Exception as error:  # noqa: BLE001  # the order is known; its fills are asked for again
             _log.warning("fills of an order are not known yet", order=client_order_id, reason=reason(error))
             return build_report(order, [], self._pricing({}), self._venue_time(), client_order_id)
@@ -203,14 +216,12 @@ class CcxtBroker:
             self._venue.market["base"], self._venue.market["quote"], taker, lambda coin: prices.get(coin, ZERO)
         )
 
-    async def _coin_prices(self, trades: Sequence[Any]) -> dict[str, Decimal]:
-        prices = {}
-        for coin in fee_coins(trades, self._venue.market["base"], self._venue.market["quote"]):
+    async def _complete(self, prices: dict[str, Decimal], trades: Sequence[Any]) -> None:
+        for coin in fee_coins(trades, self._venue.market["base"], self._venue.market["quote"]) - prices.keys():
             price = await self._venue.price_of(coin)
             if price is None:
                 _log.warning("a fee counts as nothing: its coin has no price here", coin=coin, venue=self._id)
             prices[coin] = price or ZERO
-        return prices
 
 
 def _hold_unless(in_time: bool, client_order_id: str) -> None:  # noqa: FBT001  # asked in one place

@@ -66,6 +66,17 @@ class OrderBook:
             return [trade for trade in trades if str(trade.get("order")) == number]
         return list(order.get("trades") or [])
 
+    async def newest_fills(self) -> dict[str, list[Any]]:
+        """Return the newest fills of the market by the exchange's order ids, in one question: not all there are."""
+        if not self._exchange.has.get("fetchMyTrades"):
+            return {}
+        limit = _PAGE if self._binance else None
+        fills = await self._exchange.fetch_my_trades(self._symbol, None, limit)
+        found: dict[str, list[Any]] = {}
+        for fill in {str(fill["id"]): fill for fill in fills}.values():
+            found.setdefault(str(fill.get("order")), []).append(fill)
+        return found
+
     async def cancel(self, client_order_id: str, now: datetime) -> None:
         """Ask for a cancel. Raises OrderNotFound where there is no such open order."""
         if self._exchange.id in FOUND_BY_ID:

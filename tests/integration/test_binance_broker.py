@@ -340,6 +340,36 @@ async def test_orders_behind_the_newest_page_are_listed_too(
     assert sorted(report.client_order_id for report in found) == [f"tb7-en-{number}" for number in range(2, 9)]
 
 
+async def test_many_filled_orders_are_listed_with_few_questions(venue: BinanceHarness) -> None:
+    venue.exchange.venue.fee_coin = "BNB"
+    for number in range(40):
+        venue.exchange.venue.submit("BTCUSDT", "BUY", "MARKET", Decimal("0.001"), client_id=f"tb7-en-{number}")
+    broker = await connected(venue)
+    before = len(venue.exchange.requests)
+    found = await broker.orders("tb7-", datetime.now(UTC) - timedelta(days=1))
+    asked = venue.exchange.requests[before:]
+    assert asked.count("GET /api/v3/myTrades") == 1
+    assert len(asked) < 8
+    assert len(found) == 40
+    assert found[0] == await broker.find(found[0].client_order_id)
+    assert found[0].commission > 0
+
+
+async def test_fills_that_the_newest_ones_lack_are_asked_for_by_order(
+    venue: BinanceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        venue.exchange.venue.submit("BTCUSDT", "BUY", "MARKET", Decimal("0.001"), client_id=f"tb7-en-{number}")
+    broker = await connected(venue)
+
+    async def nothing(_book: object) -> dict[str, list[object]]:
+        return {}
+
+    whole = await broker.orders("tb7-", LONG_AGO)
+    monkeypatch.setattr("bot_runtime.brokers.ccxt_orders.OrderBook.newest_fills", nothing)
+    assert await broker.orders("tb7-", LONG_AGO) == whole
+
+
 async def test_a_stop_that_would_trigger_at_once_is_rejected_with_the_venues_reason(venue: BinanceHarness) -> None:
     broker = await connected(venue)
     stop = an_order("tb7-pr-1", type=OrderType.STOP, side=Side.SELL, stop_price=Decimal(51000))

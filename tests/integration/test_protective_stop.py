@@ -1,6 +1,5 @@
 """The protective stop of a live bot: placed, replaced, triggered and withdrawn at the stand-in exchange."""
 
-from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
@@ -8,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from support.exchange.faults import Fault, FaultKind
-from support.exchange.market_data import market_data_of
 from support.exchange.markets import VenueError
 from support.exchange.server import Exchange
 from support.exchange.venue import VenueOrder
@@ -117,26 +114,6 @@ async def test_where_the_venue_takes_no_stops_the_bot_leaves_on_the_close_and_sa
         assert {row["state"] for row in stops} <= {"intended", "rejected"}
         assert len(await bot.told("alert")) == 1
         assert await bot.notified("the venue rejected the protective") == 1
-
-
-async def test_a_venue_that_takes_no_stops_during_a_long_bar_does_not_end_the_trading(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rhythm = replace(QUICK, stop_seconds=0.02, order_seconds=0.02)
-    async with live_bot(sqlite_url, monkeypatch, prepare=reject_stops, rhythm=rhythm) as bot:
-        await bot.in_position()
-        market_data_of(bot.venue).silent = True
-        bot.exchange.faults.plan(Fault(FaultKind.ERROR_BEFORE, "GET /api/v3/klines", None, status=503))
-        await bot.until(lambda: _as_many_as_a_bar_allows(bot), "no name that is left", 40)
-        beat = bot.board["last_heartbeat"]
-        await bot.until(lambda: bot.board["last_heartbeat"] > beat, "a heartbeat after that")
-        assert bot.board["phase"] == "running"
-        assert not await bot.told("error")
-
-
-async def _as_many_as_a_bar_allows(bot: LiveBot) -> bool:
-    stops = await bot.journal(purpose="protective")
-    return max(Counter(row["bar_time"] for row in stops).values(), default=0) >= 50
 
 
 def reject_stops(exchange: Exchange) -> None:
