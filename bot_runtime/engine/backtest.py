@@ -20,7 +20,8 @@ from bot_runtime.domain.trade import Trade
 from bot_runtime.engine.bar_columns import BarColumns, columns_of
 from bot_runtime.engine.equity import Equity, Holding, equity_of
 from bot_runtime.engine.file_view import FileView
-from bot_runtime.engine.kernel import Closed, Kernel
+from bot_runtime.engine.kernel import Kernel
+from bot_runtime.engine.outcomes import Closed
 from bot_runtime.engine.performance import Summary, summarize
 from bot_runtime.indicators.history import History
 from bot_runtime.risk.guard import RiskGuard

@@ -15,7 +15,8 @@ from bot_core.store.journal import OrderState
 from bot_runtime.domain.money import ZERO, round_money
 from bot_runtime.domain.order import OrderIntent, OrderReport, OrderStatus, Purpose, Side, fill_of
 from bot_runtime.engine.board import BotBoard, FleetBoard
-from bot_runtime.engine.kernel import Closed, FillResult, Kernel, Opened, Reduced
+from bot_runtime.engine.kernel import Kernel
+from bot_runtime.engine.outcomes import Closed, FillResult, Opened, Reduced
 from bot_runtime.persistence.ledger import Ledger
 from bot_runtime.persistence.snapshot import Snapshot
 
@@ -145,6 +146,7 @@ class Bookings:
             case Closed(trade, _):
                 event = "trade_closed"
                 facts["net_pnl"] = str(round_money(trade.net_pnl))
+                facts |= {"dust": str(trade.dust)} if trade.dust else {}
                 self._fleet.closed(self._board, trade)
                 self._board.trades += 1
             case Reduced(position):

@@ -7,10 +7,9 @@ cursor are all there is: restored between any two calls, a kernel goes on with t
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, TypeAlias, assert_never
+from typing import Any, assert_never
 
 from bot_core.models.errors import InvalidBotError
 from bot_runtime.domain.account import Account
@@ -18,9 +17,8 @@ from bot_runtime.domain.bar import Bar
 from bot_runtime.domain.market import MarketRules
 from bot_runtime.domain.money import ZERO, decimal_of
 from bot_runtime.domain.order import Fill, OrderIntent, OrderType, Purpose, Side, client_order_id
-from bot_runtime.domain.position import Position
 from bot_runtime.domain.sizing import Sizing
-from bot_runtime.domain.trade import Trade
+from bot_runtime.engine.outcomes import FREE, Closed, FillResult, Hold, Opened, Reduced
 from bot_runtime.indicators.history import History
 from bot_runtime.indicators.view import TAIL, View
 from bot_runtime.risk.guard import Refusal, RiskGuard
@@ -29,48 +27,6 @@ from bot_runtime.strategies.base import Strategy
 
 #: Beside the state of the rules, in what `dump_state` returns: that of the guard.
 RISK = "risk"
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """An entry has filled."""
-
-    position: Position
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """An exit has filled; `position` is what was closed."""
-
-    trade: Trade
-    position: Position
-
-    @property
-    def dust(self) -> Decimal:
-        """Base units that stay behind, too little to be sold; `trade.net_pnl` has their cost."""
-        return self.trade.dust
-
-
-@dataclass(frozen=True, slots=True)
-class Reduced:
-    """An exit has filled in part and is final; `position` is what is left."""
-
-    position: Position
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Why signals become no orders at this bar; empty where they may.
-
-    `exits` holds the exits of rules alone: stop loss, trailing stop and take profit are never held.
-    """
-
-    entries: str = ""
-    exits: str = ""
-
-
-FillResult: TypeAlias = Opened | Closed | Reduced
-FREE = Hold()
 
 
 class Kernel:

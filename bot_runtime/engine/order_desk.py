@@ -40,6 +40,7 @@ class OrderDesk(Bookings):
         super().__init__(kernel, ledger, board, fleet)
         self.broker = broker
         self._interval = interval_seconds
+        self._told_impossible = False
         #: Why no entry may be sent, such as a halt; empty where one may.
         self.no_entries = ""
         #: Why the venue can't be reached, as far as it was tried last; empty where it can.
@@ -101,6 +102,10 @@ class OrderDesk(Bookings):
         if not kernel.watches and kernel.protective is None:
             return
         wanted = kernel.wanted_stop()
+        if kernel.stop_impossible and not self._told_impossible:
+            _log.error("stop_impossible", reason=kernel.stop_impossible)
+            await self.ledger.alert("stop_impossible", kernel.stop_impossible)
+        self._told_impossible = bool(kernel.stop_impossible)
         if wanted is kernel.protective or (wanted is None and kernel.pending is not None):
             return  # before an exit the stop is withdrawn by whoever sends the exit
         if kernel.protective is not None:

@@ -16,8 +16,8 @@ from bot_runtime.domain.money import decimal_of
 from bot_runtime.domain.order import Purpose
 from bot_runtime.domain.position import Position
 from bot_runtime.engine.board import BotBoard
-from bot_runtime.engine.kernel import FREE, Hold
 from bot_runtime.engine.order_desk import OrderDesk
+from bot_runtime.engine.outcomes import FREE, Hold
 from bot_runtime.feeds.base import Feed
 from bot_runtime.feeds.intervals import next_open
 

@@ -9,7 +9,8 @@ from bot_runtime.domain.account import Account
 from bot_runtime.domain.bar import Bar
 from bot_runtime.domain.order import fill_of
 from bot_runtime.domain.trade import Trade
-from bot_runtime.engine.kernel import Closed, Kernel
+from bot_runtime.engine.kernel import Kernel
+from bot_runtime.engine.outcomes import Closed
 from bot_runtime.indicators.history import History
 from bot_runtime.strategies.registry import build_sizing, build_strategy
 from support.bars import CASH, COMMISSION

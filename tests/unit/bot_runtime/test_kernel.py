@@ -16,7 +16,8 @@ from bot_runtime.domain.money import ZERO
 from bot_runtime.domain.order import Fill, OrderIntent, OrderType, Purpose, Side, client_order_id
 from bot_runtime.domain.order import fill_of as fill_of_report
 from bot_runtime.engine.backtest import run_backtest
-from bot_runtime.engine.kernel import FREE, Closed, Hold, Kernel, Opened, Reduced
+from bot_runtime.engine.kernel import Kernel
+from bot_runtime.engine.outcomes import FREE, Closed, Hold, Opened, Reduced
 from bot_runtime.indicators.history import History
 from bot_runtime.risk.guard import RiskGuard
 from bot_runtime.strategies.registry import ENTRIES, EXITS, build_sizing, build_strategy

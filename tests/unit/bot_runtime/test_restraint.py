@@ -6,7 +6,7 @@ import pytest
 from bot_runtime.domain.bar import Bar
 from bot_runtime.engine import restraint
 from bot_runtime.engine.board import BotBoard
-from bot_runtime.engine.kernel import FREE
+from bot_runtime.engine.outcomes import FREE
 from bot_runtime.engine.restraint import Restraint
 from bot_runtime.feeds.intervals import interval_seconds
 
