@@ -76,6 +76,7 @@ async def build_engine(
         mark()
         board.account, board.clock_skew = broker.account, broker.clock_skew
         ledger = Ledger(around.database, around.leases, lease, assigned.row, config, broker.account)
+        await ledger.beat(None)  # a venue may have taken its time
         saved = await ledger.load()
         account = await resume_account(ledger, saved, assigned.row, config)
         feed = build_feed(config.data.model_dump(exclude_none=True), config.symbol)

@@ -18,17 +18,17 @@ from bot_core.models.errors import DatabaseUnavailableError, TransientError
 from bot_core.models.operation import OnStop
 from bot_runtime.brokers.base import Broker, VenueUnavailableError
 from bot_runtime.domain.bar import Bar
-from bot_runtime.domain.order import OrderIntent, Purpose
-from bot_runtime.engine.board import BotBoard, Phase
+from bot_runtime.domain.order import OrderIntent
+from bot_runtime.engine.board import BotBoard
 from bot_runtime.engine.comparison import compare, look, settle
 from bot_runtime.engine.kernel import Kernel
 from bot_runtime.engine.order_desk import OrderDesk
 from bot_runtime.engine.progress import Progress
 from bot_runtime.engine.restraint import Restraint
+from bot_runtime.engine.teller import Teller
 from bot_runtime.feeds.base import Feed
 from bot_runtime.persistence.ledger import Ledger
 from bot_runtime.persistence.rows import WorkingOrder
-from bot_runtime.persistence.snapshot import balance_of
 
 _log = structlog.get_logger(__name__)
 #: Between a heartbeat and one that is asked for: however often the row changes, the database is not asked more often.
@@ -37,8 +37,6 @@ _LONGEST_PAUSE = 5.0
 _LONGEST_STOP_PAUSE = 600.0
 #: A simulated venue fills within a few turns, or is given time to.
 _QUICK_TURNS, _SHORT_PAUSE = 20, 0.1
-#: Seconds between the venue's clock and ours from which on it is reported.
-_MUCH_SKEW = 1.0
 
 
 @dataclass(frozen=True)
@@ -72,14 +70,13 @@ class BotEngine:
         self._feed = feed
         self._desk = desk
         self._restraint = Restraint(desk, feed, board)
+        self._teller = Teller(desk, feed, board)
         self._board = board
         self._progress = progress
         self._rhythm = rhythm
         self._loop_name = f"bot-{board.bot_id}"
         self._dirty = False
         self._next_beat = self._next_look = self._next_compare = self._next_stop = self._stop_pause = 0.0
-        self._refused = self._reduced = ""
-        self._skewed = False
         self._last_beat = 0.0
         self._leave = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -116,7 +113,7 @@ class BotEngine:
             await compare(self._desk)
             self._next_compare = self._now() + self._rhythm.compare_seconds
         await self._desk.protect()
-        self._show()
+        self._teller.show()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Process bars until `stop` is set, then book the cursor and return."""
@@ -169,7 +166,7 @@ class BotEngine:
                 pause = min(_LONGEST_PAUSE, 1.5 * pause or self._rhythm.order_seconds)
             await asyncio.sleep(pause if self._broker.live or turns < _QUICK_TURNS else _SHORT_PAUSE)
         await self._ledger.beat(self._desk.snapshot())
-        self._show()
+        self._teller.show()
 
     async def _take(self, pending: asyncio.Task[Bar], bars: AsyncIterator[Bar]) -> asyncio.Task[Bar] | None:
         try:
@@ -198,12 +195,12 @@ class BotEngine:
         refused = kernel.refused
         if intent is not None:
             refused = await self._order(intent)
-            await self._tell_reduction(intent)
+            await self._teller.reduction(intent)
         elif kernel.watches:
             await desk.protect()
         if refused:
-            await self._tell_refusal(refused)
-        self._show()
+            await self._teller.refusal(refused)
+        self._teller.show()
 
     async def _fills(self, bar: Bar) -> None:
         """What the bar fills at a simulated venue; again, for a stop that is placed at this bar's open may be hit."""
@@ -215,29 +212,6 @@ class BotEngine:
                     raise TransientError(f"fill of {report.client_order_id}, no order of this bot's: reading again")
                 await self._desk.take(intent, report)
             await self._desk.protect()
-
-    async def _tell_refusal(self, why: str) -> None:
-        """A signal that could not become an order: once, not on every bar that repeats it."""
-        if why != self._refused:
-            self._refused = self._board.refused = why
-            self._board.count_order("refused")
-            _log.warning("order_refused", reason=why)
-            await self._note("refused", why)
-
-    async def _tell_reduction(self, intent: OrderIntent) -> None:
-        """An entry that a limit made smaller than its sizing: once, not on every bar that repeats it."""
-        why = self._kernel.guard.reduced if self._kernel.guard and intent.purpose is Purpose.ENTRY else ""
-        if why and why != self._reduced:
-            self._reduced = why
-            _log.warning("order_reduced", correlation_id=intent.client_order_id, reason=why)
-            await self._note("reduced", why, correlation_id=intent.client_order_id)
-
-    async def _note(self, kind: str, message: str, *, correlation_id: str | None = None) -> None:
-        """Append to `bot_events`, where it can be done: what is only told is no reason to stop reading bars."""
-        try:
-            await self._ledger.note(kind, message, correlation_id=correlation_id)
-        except DatabaseUnavailableError as error:
-            _log.warning("event_not_noted", kind=kind, message=message, error=str(error))
 
     async def _order(self, intent: OrderIntent) -> str:
         self._mark()
@@ -262,7 +236,7 @@ class BotEngine:
                 await self._desk.advance()
                 seconds = self._rhythm.stop_seconds if self._kernel.pending is None else self._rhythm.order_seconds
                 self._next_look = self._now() + seconds
-                self._show()
+                self._teller.show()
             if now >= self._next_compare:
                 await self._compare()
             if now >= self._next_stop:
@@ -289,7 +263,7 @@ class BotEngine:
             return
         except VenueUnavailableError as error:
             self._desk.venue_away(error)
-            self._show()
+            self._teller.show()
             return
         try:
             await settle(self._desk, found)
@@ -297,7 +271,7 @@ class BotEngine:
             self._desk.venue_away(error)
         else:
             self._desk.trouble = ""
-        self._show()
+        self._teller.show()
 
     async def _beat(self, *, must: bool = False) -> None:
         """Say that the bot lives. A database that is away delays this, and is no reason to stop reading bars."""
@@ -309,7 +283,7 @@ class BotEngine:
         except DatabaseUnavailableError as error:
             self._board.database_away = True
             _log.warning("heartbeat_failed", error=str(error))
-            self._show()
+            self._teller.show()
             if must:
                 raise
             return
@@ -321,15 +295,15 @@ class BotEngine:
             self.on_version()
         await self._restraint.obey(beat.halt)
         if beat.halt is not None and self._kernel.refused:
-            await self._tell_refusal(self._kernel.refused)
-        self._show()
+            await self._teller.refusal(self._kernel.refused)
+        self._teller.show()
 
     async def _checkpoint(self) -> None:
         self._mark()
         if self._dirty:
             await self._ledger.beat(self._desk.snapshot())
             self._dirty = False
-        self._show()
+        self._teller.show()
 
     @staticmethod
     async def _close(bars: AsyncIterator[Bar]) -> None:
@@ -356,29 +330,6 @@ class BotEngine:
             if self._desk.orders:
                 due = min(due, self._next_look)
         return max(0.0, due - self._now())
-
-    def _show(self) -> None:
-        account, stop = self._kernel.account, self._kernel.protective
-        self._board.balance = balance_of(account)
-        self._board.total_pnl = account.realized_pnl
-        self._board.position = account.position
-        self._board.protective_stop = None if stop is None else stop.stop_price
-        self._board.feed_trouble = self._feed.trouble() or ""
-        self._board.venue_trouble = self._desk.trouble
-        self._show_skew()
-        if self._board.phase is Phase.STARTING:
-            self._board.phase = Phase.RUNNING
-
-    def _show_skew(self) -> None:
-        """How far the venue's clock is from ours: the broker's word, else the feed's."""
-        skew = self._broker.clock_skew
-        if skew is None:
-            skew = getattr(self._feed, "clock_skew", None)  # live feeds know one
-        self._board.clock_skew = skew
-        skewed = skew is not None and abs(skew) > _MUCH_SKEW
-        if skewed and not self._skewed:
-            _log.warning("clock_skewed", seconds=skew, allowed=_MUCH_SKEW, message="this machine's clock is off")
-        self._skewed = skewed
 
 
 def _next(bars: AsyncIterator[Bar]) -> asyncio.Task[Bar]:

@@ -1,0 +1,72 @@
+"""What a bot tells of itself: its board, signals that became no order, entries that were made smaller.
+
+It decides nothing, and nothing that it can't tell is a reason to stop.
+"""
+
+import structlog
+
+from bot_core.models.errors import DatabaseUnavailableError
+from bot_runtime.domain.order import OrderIntent, Purpose
+from bot_runtime.engine.board import BotBoard, Phase
+from bot_runtime.engine.order_desk import OrderDesk
+from bot_runtime.feeds.base import Feed
+from bot_runtime.persistence.snapshot import balance_of
+
+_log = structlog.get_logger(__name__)
+#: Seconds between the venue's clock and ours from which on it is reported.
+_MUCH_SKEW = 1.0
+
+
+class Teller:
+    def __init__(self, desk: OrderDesk, feed: Feed, board: BotBoard) -> None:
+        self._desk = desk
+        self._feed = feed
+        self._board = board
+        self._refused = self._reduced = ""
+        self._skewed = False
+
+    async def refusal(self, why: str) -> None:
+        """A signal that could not become an order: once, not on every bar that repeats it."""
+        if why != self._refused:
+            self._refused = self._board.refused = why
+            self._board.count_order("refused")
+            _log.warning("order_refused", reason=why)
+            await self._note("refused", why)
+
+    async def reduction(self, intent: OrderIntent) -> None:
+        """An entry that a limit made smaller than its sizing: once, not on every bar that repeats it."""
+        why = self._desk.kernel.guard.reduced if self._desk.kernel.guard and intent.purpose is Purpose.ENTRY else ""
+        if why and why != self._reduced:
+            self._reduced = why
+            _log.warning("order_reduced", correlation_id=intent.client_order_id, reason=why)
+            await self._note("reduced", why, correlation_id=intent.client_order_id)
+
+    async def _note(self, kind: str, message: str, *, correlation_id: str | None = None) -> None:
+        """Append to `bot_events`, where it can be done: what is only told is no reason to stop reading bars."""
+        try:
+            await self._desk.ledger.note(kind, message, correlation_id=correlation_id)
+        except DatabaseUnavailableError as error:
+            _log.warning("event_not_noted", kind=kind, message=message, error=str(error))
+
+    def show(self) -> None:
+        account, stop = self._desk.kernel.account, self._desk.kernel.protective
+        self._board.balance = balance_of(account)
+        self._board.total_pnl = account.realized_pnl
+        self._board.position = account.position
+        self._board.protective_stop = None if stop is None else stop.stop_price
+        self._board.feed_trouble = self._feed.trouble() or ""
+        self._board.venue_trouble = self._desk.trouble
+        self._skew()
+        if self._board.phase is Phase.STARTING:
+            self._board.phase = Phase.RUNNING
+
+    def _skew(self) -> None:
+        """How far the venue's clock is from ours: the broker's word, else the feed's."""
+        skew = self._desk.broker.clock_skew
+        if skew is None:
+            skew = getattr(self._feed, "clock_skew", None)  # live feeds know one
+        self._board.clock_skew = skew
+        skewed = skew is not None and abs(skew) > _MUCH_SKEW
+        if skewed and not self._skewed:
+            _log.warning("clock_skewed", seconds=skew, allowed=_MUCH_SKEW, message="this machine's clock is off")
+        self._skewed = skewed
