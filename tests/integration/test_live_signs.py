@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from bot_core.schema import events
-from bot_runtime.engine import bot_engine, order_desk
+from bot_runtime.engine import bot_engine, order_desk, teller
 from bot_runtime.feeds import shared_market
 from bot_runtime.feeds.freshness import Freshness
 from bot_runtime.metrics import exposition
@@ -24,7 +24,7 @@ ORDER = "POST /api/v3/order"
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> CapturingLogger:
     logger = CapturingLogger()
-    for module in (bot_engine, order_desk):
+    for module in (bot_engine, order_desk, teller):
         monkeypatch.setattr(module, "_log", logger)
     return logger
 
