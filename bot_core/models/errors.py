@@ -5,6 +5,11 @@ what is allowed, and never holds a secret.
 """
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; its type's name where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 class TradingBotError(Exception):
     """The root of every error that this project raises on purpose."""
 

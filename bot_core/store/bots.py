@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot_core.models.bot import REQUESTS, BotRow, BotStatus, Quarantine, StoppedBy, desired_state, may_write, stopped_by
 from bot_core.models.config import parse_config
-from bot_core.models.errors import TradingBotError
+from bot_core.models.errors import TradingBotError, first_line
 from bot_core.schema import bots, messages, users
 from bot_core.store.database import Database
 from bot_core.store.events import record_event
@@ -59,7 +59,7 @@ class BotStore:
         except TradingBotError:
             raise
         except Exception as error:  # noqa: BLE001  # one value that can't be read must not hide the other rows
-            _log.error("rows_unreadable", error=_first_line(error))
+            _log.error("rows_unreadable", error=first_line(error))
             return await self._one_by_one(ids)
 
     async def _one_by_one(self, ids: Iterable[int] | None) -> list[BotRow]:
@@ -76,7 +76,7 @@ class BotStore:
             except TradingBotError:
                 raise
             except Exception as error:  # noqa: BLE001  # this row's alone
-                problem = f"a value of the row can't be read: {_first_line(error)}"
+                problem = f"a value of the row can't be read: {first_line(error)}"
                 rows.append(BotRow(id=bot_id, user_id=user_id, status=status, unreadable=problem))
         return rows
 
@@ -231,7 +231,3 @@ async def _locked(connection: AsyncConnection, bot_id: int) -> BotRow | None:
 
 def _row(row: Row[*tuple[Any, ...]]) -> BotRow:
     return BotRow.model_validate(dict(row._mapping))  # noqa: SLF001  # the documented way to a mapping
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

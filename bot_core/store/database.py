@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from bot_core.models.errors import DatabaseUnavailableError, FatalError, SchemaMissingError
+from bot_core.models.errors import DatabaseUnavailableError, FatalError, SchemaMissingError, first_line
 from bot_core.schema.types import AwareUTC
 
 DEFAULT_URL = "sqlite:///tradingbot.db"
@@ -176,7 +176,7 @@ def _translated(error: Exception, where: str) -> Exception:
             f"{where} did not answer in {TRANSACTION_SECONDS:.0f} s: {type(error).__name__}"
         )
     state = getattr(error.orig, "sqlstate", None)
-    text = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+    text = first_line(error.orig or error)
     if state == _UNDEFINED_TABLE or "no such table" in text:
         return SchemaMissingError(f"{where}: {text}; run `tradingbot db upgrade` first")
     passing = error.connection_invalidated or (state or "").startswith(_PASSING)

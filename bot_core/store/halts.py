@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import and_, func, insert, or_, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot_core.models.halt import Halt, HaltScope, halt_of
+from bot_core.models.halt import Halt, HaltScope
 from bot_core.schema import bots, events, halts
 from bot_core.store.database import Database
 from bot_core.store.listen import CHANNEL
@@ -61,17 +61,6 @@ class HaltStore:
         """The halts that stand, oldest first."""
         async with self.database.read() as connection:
             return await active_halts(connection)
-
-    @staticmethod
-    async def active_for(connection: AsyncConnection, bot_id: int, user_id: int) -> Halt | None:
-        """The halt that counts for a bot: one that flattens, else the oldest; None where it may trade."""
-        aimed = or_(
-            halts.c.scope == HaltScope.ALL,
-            and_(halts.c.scope == HaltScope.USER, halts.c.target_id == user_id),
-            and_(halts.c.scope == HaltScope.BOT, halts.c.target_id == bot_id),
-        )
-        rows = (await connection.execute(select(halts).where(_STANDS, aimed))).mappings()
-        return halt_of(map(_halt, rows), bot_id, user_id)
 
     async def _tell(
         self,

@@ -96,22 +96,6 @@ class LeaseStore:
         await connection.execute(update(leases).where(leases.c.bot_id == bot_id).values(epoch=epoch, **values))
         return epoch
 
-    async def renew(self, lease: Lease, connection: AsyncConnection) -> float:
-        """Extend the lease inside a transaction; returns the new deadline, which holds once it has committed.
-
-        Raises LeaseLostError when another holder has taken it.
-        """
-        started = suspend_aware_clock()
-        mine = (leases.c.bot_id == lease.bot_id) & (leases.c.epoch == lease.epoch)
-        result = await connection.execute(
-            update(leases).where(mine).values(expires_at=self.database.after(self.seconds))
-        )
-        if result.rowcount != 1:
-            raise LeaseLostError(
-                f"bot {lease.bot_id}: the lease of epoch {lease.epoch} was taken by another process, or the bot is gone"
-            )
-        return started + self.seconds
-
     async def release(self, lease: Lease) -> None:
         """Let the next process take over at once."""
         mine = (leases.c.bot_id == lease.bot_id) & (leases.c.epoch == lease.epoch)

@@ -13,6 +13,7 @@ import psycopg
 import structlog
 from sqlalchemy.engine import URL
 
+from bot_core.models.errors import first_line
 from bot_core.store.database import postgres_connect_args
 
 CHANNEL = "trading_bots"
@@ -39,7 +40,7 @@ class Listener:
                     await self._listen(connection)
             except Exception as error:  # noqa: BLE001  # whatever it was: polling serves meanwhile
                 failures += 1
-                _log.warning("listen_lost", error=_first_line(error), retry=failures)
+                _log.warning("listen_lost", error=first_line(error), retry=failures)
             await asyncio.sleep(backoff_seconds(failures))
 
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
@@ -63,7 +64,3 @@ def backoff_seconds(failures: int, *, first: float = 0.5, most: float = 30.0) ->
     """Exponential back-off with full jitter above half: 0.5, 1, 2 … 30 s, times 0.5 to 1."""
     growth: float = 2.0 ** min(max(failures - 1, 0), 16)
     return min(most, first * growth) * random.uniform(0.5, 1.0)  # noqa: S311
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

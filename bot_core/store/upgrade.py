@@ -15,7 +15,7 @@ from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.sql.schema import SchemaItem
 
-from bot_core.models.errors import DatabaseUnavailableError, TradingBotError
+from bot_core.models.errors import DatabaseUnavailableError, TradingBotError, first_line
 from bot_core.store.database import begin_immediate, parse_url, postgres_connect_args, prepare_sqlite, safe_url
 
 #: Not `alembic_version`: the existing platform's own migrations keep theirs in the same schema.
@@ -66,7 +66,7 @@ def upgrade(url: str) -> Upgraded:
             command.upgrade(config, "head")
             return Upgraded(before, revision(connection), _ensure_trigger(connection))
     except DBAPIError as error:
-        where = f"{safe_url(parse_url(url))}: {_first_line(error)}"
+        where = f"{safe_url(parse_url(url))}: {first_line(error.orig or error)}"
         if getattr(error.orig, "sqlstate", None) == _NOT_ALLOWED:
             raise TradingBotError(f"{where}; needed: CREATE on the schema, REFERENCES on trading_bots") from error
         if isinstance(error, OperationalError):
@@ -116,9 +116,5 @@ def _ensure_trigger(connection: Connection) -> str | None:
     except DBAPIError as error:
         # Whoever may not make triggers may find those that somebody else made.
         made = connection.scalar(text(_TRIGGERS_THERE))
-        return None if made == len(_TRIGGERS) else _first_line(error)
+        return None if made == len(_TRIGGERS) else first_line(error.orig or error)
     return None
-
-
-def _first_line(error: DBAPIError) -> str:
-    return (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from sqlalchemy.exc import DBAPIError
 
 from bot_core.logs import configure_logging, masked
-from bot_core.models.errors import DatabaseUnavailableError, TradingBotError
+from bot_core.models.errors import DatabaseUnavailableError, TradingBotError, first_line
 from bot_runtime.cli import backtest, bots, db, halt, limits, plugins, service, validate
 from bot_runtime.plugins import install
 
@@ -45,8 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"tradingbot: {masked(str(error))}", file=sys.stderr)
         return 1
     except DBAPIError as error:
-        reason = str(error.orig).strip().splitlines()[0]
-        print(f"tradingbot: the database refuses: {masked(reason)}", file=sys.stderr)
+        print(f"tradingbot: the database refuses: {masked(first_line(error.orig or error))}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         # Whoever read the output has seen enough; Python must not complain of it again when it ends.

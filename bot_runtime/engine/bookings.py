@@ -68,6 +68,10 @@ class Bookings:
         """The orders that are not final: the pending entry or exit, and the protective stop."""
         return [order for order in (self.kernel.pending, self.kernel.protective) if order is not None]
 
+    def order(self, client_order_id: str) -> OrderIntent | None:
+        """One of `orders`, by its id."""
+        return next((order for order in self.orders if order.client_order_id == client_order_id), None)
+
     @property
     def selling(self) -> Decimal:
         """What working orders have sold already of the position, which is booked once they are final."""

@@ -207,7 +207,7 @@ class BotEngine:
         while reports := await self._broker.on_bar(bar):
             self._mark()
             for report in reports:
-                intent = next((o for o in self._desk.orders if o.client_order_id == report.client_order_id), None)
+                intent = self._desk.order(report.client_order_id)
                 if intent is None:
                     raise TransientError(f"fill of {report.client_order_id}, no order of this bot's: reading again")
                 await self._desk.take(intent, report)

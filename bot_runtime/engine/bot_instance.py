@@ -20,6 +20,7 @@ from bot_core.models.errors import (
     LeaseLostError,
     SchemaMissingError,
     TransientError,
+    first_line,
 )
 from bot_core.store.leases import Lease
 from bot_core.store.listen import backoff_seconds
@@ -288,7 +289,7 @@ class BotInstance:
     def _shown_error(self, error: Exception) -> str:
         self.board.errors += 1
         self._mark()
-        message = masked((str(error).strip() or type(error).__name__).splitlines()[0])
+        message = masked(first_line(error))
         self._show(Phase.ERROR, message)
         self._log.error("bot_error", error=message, error_type=type(error).__name__)
         return message

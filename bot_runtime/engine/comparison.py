@@ -52,7 +52,7 @@ async def _compare_order(desk: OrderDesk, report: OrderReport, known: Known) -> 
         )
     state, filled = known
     if state in WORKING:
-        intent = next((order for order in desk.orders if order.client_order_id == name), None)
+        intent = desk.order(name)
         if intent is not None:
             await desk.take(intent, report)
     elif report.filled > filled or not report.final:

@@ -73,7 +73,7 @@ class OrderDesk(Bookings):
                     "allowed: the time of the last bar that was processed, in bot_state.cursor"
                 )
             if journaled.known and intent.purpose is Purpose.PROTECTIVE:
-                self.kernel.stop_refused(intent)  # so often that its bar allows no more; the next bar does
+                self.kernel.stop_refused(intent)  # its bar has a stop that came to something: the next bar's may rest
                 return journaled.reason
             if journaled.known:
                 raise UnexplainedError(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bot_core.models.errors import InvalidBotError
+from bot_core.models.errors import InvalidBotError, first_line
 from bot_runtime.indicators.base import Floats
 from bot_runtime.ml.files import read_bytes
 
@@ -57,7 +57,7 @@ class OnnxModel:
         try:
             session = runtime.InferenceSession(content, sess_options=options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the library has a class of its own for each way to fail
-            raise InvalidBotError(f"{path.name} is no usable ONNX model: {_first_line(error)}") from error
+            raise InvalidBotError(f"{path.name} is no usable ONNX model: {first_line(error)}") from error
         return cls(path.name, session)
 
     def check_input(self, name: str, shape: tuple[int, ...]) -> None:
@@ -77,7 +77,7 @@ class OnnxModel:
         try:
             return len(self.run({name: np.zeros(shape) for name, shape in shapes.items()}, output))
         except Exception as error:  # as above
-            raise InvalidBotError(f"{self.name} fails on its first input: {_first_line(error)}") from error
+            raise InvalidBotError(f"{self.name} fails on its first input: {first_line(error)}") from error
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]], output: str) -> Floats:
         """Return the numbers of one output, in order."""
@@ -90,7 +90,3 @@ class OnnxModel:
         if len(self.inputs) != 1:
             raise InvalidBotError(f"{self.name} has the inputs {', '.join(self.inputs)}; allowed: one")
         return next(iter(self.inputs))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

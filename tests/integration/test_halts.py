@@ -28,8 +28,7 @@ async def bots_of(database: Database, email: str, count: int = 1) -> tuple[list[
 
 
 async def halt_for(database: Database, bot_id: int, user_id: int) -> Halt | None:
-    async with database.read() as connection:
-        return await HaltStore.active_for(connection, bot_id, user_id)
+    return halt_of(await HaltStore(database).active(), bot_id, user_id)
 
 
 async def told(database: Database, bot_id: int) -> list[tuple[str, str]]:

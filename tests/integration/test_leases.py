@@ -7,8 +7,11 @@ from sqlalchemy import update
 from bot_core.models.errors import LeaseLostError
 from bot_core.schema import leases as leases_table
 from bot_core.store.database import Database
+from bot_core.store.heartbeat import beat
 from bot_core.store.leases import Lease, LeaseStore, is_dead, process_holder
 from support.bots import insert_bot
+
+USER = 1  # halts of a user are no matter here
 
 
 @pytest.fixture
@@ -61,8 +64,7 @@ async def test_a_fenced_holder_can_neither_write_nor_renew(database: Database) -
     with pytest.raises(LeaseLostError):
         await check(database, old)
     with pytest.raises(LeaseLostError):
-        async with database.write() as connection:
-            await store.renew(old, connection)
+        await beat(database, old, USER, store.seconds)
 
 
 async def test_a_lapsed_lease_that_nobody_took_can_be_renewed(database: Database) -> None:
@@ -71,8 +73,7 @@ async def test_a_lapsed_lease_that_nobody_took_can_be_renewed(database: Database
     lease = await store.acquire(bot_id)
     assert lease is not None
     await lapse(database, bot_id)
-    async with database.write() as connection:
-        await store.renew(lease, connection)
+    await beat(database, lease, USER, store.seconds)
     assert await LeaseStore(database, "pod:b").acquire(bot_id) is None
 
 
