@@ -6,12 +6,13 @@ It owns signals, the HTTP server and the listener; what runs is the StrategyMana
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 
 import structlog
 
 from bot_core.store.listen import Listener
+from bot_runtime.companions import Companion, Companions
 from bot_runtime.engine.assembly import Surroundings
 from bot_runtime.engine.board import Phase
 from bot_runtime.health import HealthServer
@@ -25,10 +26,17 @@ _CLOSE_SECONDS = 3.0
 
 
 class TradingRunner:
-    def __init__(self, settings: Settings, around: Surroundings, manager: StrategyManager) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        around: Surroundings,
+        manager: StrategyManager,
+        companions: Sequence[Companion] = (),
+    ) -> None:
         self._settings = settings
         self._around = around
         self._manager = manager
+        self._companions = Companions(companions)
         self.stop = asyncio.Event()
         self.watchdog = Watchdog(settings.stall_seconds, exit_when_blocked=settings.exit_when_blocked)
         self.health = HealthServer(
@@ -48,12 +56,14 @@ class TradingRunner:
             loop.add_signal_handler(number, self._signalled, number)
         await self.health.start()
         self.watchdog.start()
+        self._companions.start()
         _log.info("serving", database=self._around.database.safe_url, port=self.health.port)
         listening = asyncio.create_task(self._listen())
         async with AsyncExitStack() as cleanup:
             cleanup.callback(_log.info, "stopped")
             cleanup.callback(self.watchdog.stop)
             cleanup.push_async_callback(_within, _CLOSE_SECONDS, self._around.database.aclose)
+            cleanup.push_async_callback(self._companions.aclose)
             cleanup.push_async_callback(self.health.aclose)
             cleanup.push_async_callback(self._manager.shutdown)
             cleanup.push_async_callback(_ended, listening)

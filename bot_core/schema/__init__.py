@@ -2,6 +2,7 @@
 
 from bot_core.schema.base import metadata
 from bot_core.schema.bots import bots
+from bot_core.schema.duties import duties
 from bot_core.schema.events import events
 from bot_core.schema.halts import halts
 from bot_core.schema.leases import leases
@@ -15,6 +16,6 @@ from bot_core.schema.trades import trades
 from bot_core.schema.users import auth_identities, users
 
 __all__ = [
-    "auth_identities", "bots", "delivery_status", "events", "halts", "leases", "limits", "messages", "metadata",
-    "orders", "performance_metrics", "positions", "state", "trades", "users",
+    "auth_identities", "bots", "delivery_status", "duties", "events", "halts", "leases", "limits", "messages",
+    "metadata", "orders", "performance_metrics", "positions", "state", "trades", "users",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from bot_core.logs import configure_logging, masked
 from bot_core.models.errors import DatabaseUnavailableError, TradingBotError, first_line
 from bot_runtime.cli import backtest, bots, db, halt, limits, plugins, service, validate
+from bot_runtime.cli.frame import TYPED, run_typed
 from bot_runtime.plugins import install
 
 _DATABASE_UNREACHABLE = 3
@@ -33,11 +34,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    args = build_parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    args = None if given[:1] and given[0] in TYPED else build_parser().parse_args(given)
     configure_logging("WARNING", json=False)  # a service configures its own
     try:
         install()
-        return int(args.run(args))
+        return run_typed(given) if args is None else int(args.run(args))
     except DatabaseUnavailableError as error:
         print(f"tradingbot: the database does not answer: {masked(str(error))}", file=sys.stderr)
         return _DATABASE_UNREACHABLE

@@ -1,0 +1,67 @@
+"""What runs beside the bots of a process: delivery of messages, figures, the watch over resources, the service manager.
+
+A companion that fails is started again with back-off and says so. It never ends the process, and no bot notices.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Protocol
+
+import structlog
+
+from bot_core.store.listen import backoff_seconds
+
+_log = structlog.get_logger(__name__)
+#: A companion that ran for so long before it failed begins its back-off anew.
+_HEALTHY_SECONDS = 60.0
+_CLOSE_SECONDS = 5.0
+
+
+class Companion(Protocol):
+    """Runs until `stop` is set, then lets go of what it holds. Whatever it raises is logged, and it is run again."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the log."""
+        ...
+
+    async def run(self, stop: asyncio.Event) -> None: ...
+
+
+class Companions:
+    """`start` inside the loop; `aclose` sets them off and waits a few seconds for them."""
+
+    def __init__(self, companions: Sequence[Companion]) -> None:
+        self._companions = companions
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._supervise(one), name=one.name) for one in self._companions]
+
+    async def aclose(self) -> None:
+        self._stop.set()
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=_CLOSE_SECONDS)
+        for task in late:
+            task.cancel()
+        if late:
+            _log.warning("companions_cut_short", names=sorted(task.get_name() for task in late))
+            await asyncio.wait(late, timeout=_CLOSE_SECONDS)
+
+    async def _supervise(self, companion: Companion) -> None:
+        clock = asyncio.get_running_loop().time
+        failures = 0
+        while not self._stop.is_set():
+            started = clock()
+            try:
+                await companion.run(self._stop)
+            except Exception as error:  # noqa: BLE001  # whatever it was, the bots go on
+                failures = 1 if clock() - started > _HEALTHY_SECONDS else failures + 1
+                _log.error("companion_failed", name=companion.name, error=str(error), retry=failures, exc_info=error)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), backoff_seconds(failures))
+            else:
+                return

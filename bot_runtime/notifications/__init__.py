@@ -1,0 +1,1 @@
+"""Delivery of the queued messages: one adapter a channel, one dispatcher for the whole fleet."""
