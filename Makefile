@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Most tests wait for something most of the time, so more of them than cores run side by side.
+WORKERS ?= 3
+PASSED := $(CURDIR)/$(VENV)/tests-passed
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
@@ -42,7 +45,10 @@ format: install ## Put every file into the house's format
 
 .PHONY: test
 test: lint ## All tests; those that need a cluster skip loudly without one (REQUIRE_CLUSTER=1 makes that a failure)
-	$(BIN)/python -m pytest
+	@rm -f $(PASSED)
+	TESTS_PASSED=$(PASSED) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not cluster and not alone"
+	TESTS_PASSED=$(PASSED) $(BIN)/python -m pytest -m "cluster or alone"
+	scripts/requirements-proved $(PASSED)
 
 .PHONY: test-fast
 test-fast: install ## Only what needs neither a cluster nor much time

@@ -1,6 +1,7 @@
 """What every test shares: the option that writes golden files anew, quiet logs, and no way to a real venue."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,14 @@ from support.nowhere import NOWHERE
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write golden files instead of comparing with them")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Append each test that passed to the file that TESTS_PASSED names: what docs/requirements.md is compared with."""
+    passed = os.environ.get("TESTS_PASSED")
+    if passed and report.when == "call" and report.passed and "PYTEST_XDIST_WORKER" not in os.environ:
+        with Path(passed).open("a", encoding="utf-8") as file:
+            file.write(f"{report.nodeid}\n")
 
 
 @pytest.fixture

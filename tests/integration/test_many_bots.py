@@ -298,6 +298,7 @@ async def until_all_have_ended(fleet: Any, healthy: Sequence[int], seconds: floa
         pytest.fail(f"{len(still())} bots have not ended: {still()}")
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.postgres
 async def test_two_hundred_bots_trade_through_failures_of_all_they_need_as_if_there_were_none(
