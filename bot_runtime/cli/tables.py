@@ -1,6 +1,7 @@
-"""Tables for people, JSON for programs."""
+"""Tables for people, JSON for programs. rich draws tables on a terminal; elsewhere they are text to be searched."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -18,15 +19,39 @@ def print_table(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str)
     """Print rows of equal keys; returns the exit code 0."""
     if as_json:
         print_json(list(rows))
-        return 0
-    if not rows:
+    elif not rows:
         print(empty)
-        return 0
+    elif sys.stdout.isatty():
+        _draw(rows)
+    else:
+        _write(rows)
+    return 0
+
+
+def _write(rows: Sequence[Mapping[str, Any]]) -> None:
     cells = [[name.upper() for name in rows[0]], *([_cell(value) for value in row.values()] for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     for line in cells:
         print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
-    return 0
+
+
+def _draw(rows: Sequence[Mapping[str, Any]]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - only for terminals
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(header_style="bold")
+    for name in rows[0]:
+        numbers = all(isinstance(row[name], (int, float, Decimal, type(None))) for row in rows)
+        table.add_column(name.replace("_", " "), justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        # A row's text is text: it must not be read as markup.
+        table.add_row(*(Text(_cell(value), style=_style(value)) for value in row.values()))
+    Console().print(table)
+
+
+def _style(value: Any) -> str:
+    return "red" if isinstance(value, Decimal) and value < 0 else ""
 
 
 def _cell(value: Any) -> str:
