@@ -14,7 +14,7 @@ from bot_core.schema import trades as trades_table
 from bot_core.store.bots import BotStore
 from bot_core.store.events import recent_events
 from bot_core.store.halts import HaltStore
-from bot_runtime.cli import bots_import, bots_requests
+from bot_runtime.cli import bots_delete, bots_export, bots_import, bots_requests
 from bot_runtime.cli.connection import with_bots
 from bot_runtime.cli.found import all_found
 from bot_runtime.cli.options import AsJson, BotIds
@@ -46,7 +46,9 @@ def register(app: typer.Typer) -> None:
     bots.command("trades", help="All trades, oldest first.")(trades)
     bots.command("events", help="What happened.")(events)
     bots_requests.register(bots)
-    app.add_typer(bots, name="bots", help="List, show, import and steer bots.")
+    bots_export.register(bots)
+    bots_delete.register(bots)
+    app.add_typer(bots, name="bots", help="List, show, import, export, steer and delete bots.")
 
 
 def list_(*, json: AsJson = False) -> int:

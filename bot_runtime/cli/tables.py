@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 _WIDEST = 60
+_WORD = 19  # a time, a symbol, an amount: not broken into lines
 
 
 def print_json(value: Any) -> None:
@@ -36,14 +37,17 @@ def _write(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _draw(rows: Sequence[Mapping[str, Any]]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - only for terminals
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - only for terminals
+    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table(header_style="bold")
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for name in rows[0]:
-        numbers = all(isinstance(row[name], (int, float, Decimal, type(None))) for row in rows)
-        table.add_column(name.replace("_", " "), justify="right" if numbers else "left", overflow="fold")
+        values = [row[name] for row in rows if row[name] is not None]
+        short = max(len(_cell(value)) for value in [name, *values]) <= _WORD
+        numbers = values and all(isinstance(value, (int, float, Decimal)) for value in values)
+        table.add_column(name.replace("_", " "), justify="right" if numbers else "left", no_wrap=short)
     for row in rows:
         # A row's text is text: it must not be read as markup.
         table.add_row(*(Text(_cell(value), style=_style(value)) for value in row.values()))

@@ -125,10 +125,10 @@ def test_a_person_at_a_terminal_is_asked_before_much_is_done(
     with subprocess.Popen(command, stdin=inner, env=os.environ | {"DATABASE_URL": url}, **streams) as process:
         if answer is not None:
             os.write(outer, answer.encode())
-        out, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=60)
     os.close(inner)
     os.close(outer)
-    assert ("Type yes" in out) is (answer is not None)
+    assert ("Type yes" in err) is (answer is not None)
     assert (process.returncode == 0) is halted, err
     assert bool(standing(url)) is halted
 
