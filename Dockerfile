@@ -50,7 +50,8 @@ EXPOSE 8080
 FROM runtime AS operator
 COPY --from=operator-builder /app /app
 # Proves that each native library loads on this base, and leaves the standard library's bytecode for what they import.
-RUN PYTHONDONTWRITEBYTECODE= python -c "import aiohttp, kopf, kubernetes.aio, psycopg, pydantic, sqlalchemy.ext.asyncio"
+RUN PYTHONDONTWRITEBYTECODE= python -c "import aiohttp, alembic.command, kopf, kubernetes.aio, psycopg, pydantic, sqlalchemy.ext.asyncio" \
+ && PYTHONDONTWRITEBYTECODE= tradingbot --help >/dev/null
 USER 10001:10001
 ENTRYPOINT ["python", "-m", "bot_operator"]
 

@@ -1,18 +1,21 @@
 """`tradingbot backtest`: config documents over files of bars. Touches no database and no network."""
 
-import argparse
 import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from itertools import count, product
 from json import dumps
 from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
 
 from bot_core.logs import configure_logging
 from bot_core.models.errors import TradingBotError
@@ -20,93 +23,145 @@ from bot_runtime.cli.backtest_report import RUN_HEADS, columns, figure_lines, ru
 from bot_runtime.cli.backtest_run import Form, Job, Outcome, run_job
 from bot_runtime.cli.documents import json_files, read_bots
 from bot_runtime.cli.progress import progress_bar
-from bot_runtime.cli.subparsers import Subparsers
 from bot_runtime.plots.png import require_png
 from bot_runtime.plugins import install
 
 _SUFFIXES = (".html", ".png")
 
 
-def add_parser(subparsers: Subparsers) -> None:
-    """Add the `backtest` command."""
-    parser = subparsers.add_parser("backtest", help="run bots' documents over the bars of CSV files")
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="JSON document of a bot, or folder of them")
-    parser.add_argument("--bars", nargs="+", type=Path, required=True, metavar="FILE", help="CSV files of bars")
-    parser.add_argument("--bot", type=int, metavar="N", help="only this bot of files with several, from 0")
-    parser.add_argument("--cash", type=_decimal, help="opening cash; the document's broker.cash, or 10000")
-    parser.add_argument("--commission", type=_decimal, help="fraction; the document's broker.commission, or 0.001")
-    parser.add_argument(
-        "--slippage-bps", type=_slippage, help="basis points lost on each fill; default: the document's"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON for programs; a list for several runs")
-    parser.add_argument(
-        "--plot", type=_plot, metavar="OUT", help=".html or .png; several runs get a file each, OUT-DOCUMENT-BARS"
-    )
-    parser.add_argument("--jobs", type=_jobs, metavar="N", help="runs at once; default: one per CPU")
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Return the exit code: 0 done, 1 if any run failed, with the reasons on standard error."""
-    # What a program gets must follow from what it asked for, not from how many files a folder holds.
-    several = len(args.paths) > 1 or len(args.bars) > 1 or args.paths[0].is_dir()
-    try:
-        jobs = _jobs_of(args, several=several)
-    except TradingBotError as error:
-        print(error, file=sys.stderr)
-        return 1
-    outcomes = _run_all(jobs, args.jobs or os.cpu_count() or 1)
-    for outcome in outcomes:
-        _print_remarks(outcome, name=several)
-    if several:
-        print(_json_list(outcomes) if args.json else _run_table(outcomes))
-    elif outcomes[0].summary is not None:
-        print(outcomes[0].text if args.json else _single(outcomes[0]))
-    return 1 if any(outcome.summary is None for outcome in outcomes) else 0
-
-
 def _decimal(text: str) -> Decimal:
     try:
         value = Decimal(text)
     except InvalidOperation as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number") from error
+        raise typer.BadParameter(f"{text!r} is no number") from error
     if not value.is_finite() or value < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is out of range; allowed: finite, 0 or more")
+        raise typer.BadParameter(f"{text!r} is out of range; allowed: finite, 0 or more")
     return value
 
 
 def _slippage(text: str) -> Decimal:
     value = _decimal(text)
     if value >= 10_000:  # noqa: PLR2004 - all of the price
-        raise argparse.ArgumentTypeError(f"{text!r} is out of range; allowed: below 10000")
+        raise typer.BadParameter(f"{text!r} is out of range; allowed: below 10000")
     return value
 
 
 def _plot(text: str) -> Path:
     path = Path(text)
     if path.suffix.lower() not in _SUFFIXES:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither .html nor .png")
+        raise typer.BadParameter(f"{text!r} is neither .html nor .png")
     return path
 
 
 def _jobs(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes; allowed: 1 or more")
+        raise typer.BadParameter(f"{text!r} is no number of processes; allowed: 1 or more")
     return int(text)
 
 
-def _jobs_of(args: argparse.Namespace, *, several: bool) -> list[Job]:
-    documents = [(path, bot) for path in json_files(args.paths) for bot in _bots_of(path, args.bot, several=several)]
-    if not documents:
-        raise TradingBotError(f"no *.json file in {', '.join(map(str, args.paths))}")
-    if args.plot is not None and args.plot.suffix.lower() == ".png":
-        require_png()
-    form = _form(as_json=args.json, several=several)
-    jobs = [
-        Job(path, bars, form, bot, args.cash, args.commission, args.slippage_bps, args.plot)
-        for (path, bot), bars in product(documents, args.bars)
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What was asked for."""
+
+    paths: Sequence[Path]
+    bars: Sequence[Path]
+    bot: int | None
+    cash: Decimal | None
+    commission: Decimal | None
+    slippage_bps: Decimal | None
+    as_json: bool
+    plot: Path | None
+    processes: int
+
+    @property
+    def several(self) -> bool:
+        """What a program gets must follow from what it asked for, not from how many files a folder holds."""
+        return len(self.paths) > 1 or len(self.bars) > 1 or self.paths[0].is_dir()
+
+
+class _Command(TyperCommand):
+    """`--bars` takes all the words that follow it, as shells write them for `--bars *.csv`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, list(_spread(args, "--bars")))
+
+
+def _spread(words: Iterable[str], option: str) -> Iterator[str]:
+    """The same words, with the option's name before each of its values."""
+    values: int | None = None  # so far; None in what is no value of the option
+    for word in words:
+        if word.startswith("-"):
+            values = 0 if word == option else None
+        elif values is not None:
+            if values:
+                yield option
+            values += 1
+        yield word
+
+
+def register(app: typer.Typer) -> None:
+    app.command("backtest", cls=_Command, help="Run bots' documents over the bars of CSV files.")(backtest)
+
+
+def backtest(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="JSON documents of bots, or folders of them.")],
+    *,
+    bars: Annotated[list[Path], typer.Option(metavar="FILE...", help="CSV or Parquet files of bars.")],
+    bot: Annotated[int | None, typer.Option(metavar="N", help="Only this bot of files with several, from 0.")] = None,
+    cash: Annotated[
+        Decimal | None,
+        typer.Option(parser=_decimal, metavar="MONEY", help="Opening cash; the document's broker.cash, or 10000."),
+    ] = None,
+    commission: Annotated[
+        Decimal | None,
+        typer.Option(parser=_decimal, metavar="FRACTION", help="The document's broker.commission, or 0.001."),
+    ] = None,
+    slippage_bps: Annotated[
+        Decimal | None,
+        typer.Option(
+            parser=_slippage, metavar="POINTS", help="Basis points lost on each fill; default: the document's."
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for programs; a list for several runs.")] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(parser=_plot, metavar="OUT", help=".html or .png; of several runs each gets OUT-DOCUMENT-BARS."),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(parser=_jobs, metavar="N", help="Runs at once; default: one per CPU.")
+    ] = None,
+) -> int:
+    """Return the exit code: 0 done, 1 if any run failed, with the reasons on standard error."""
+    processes = jobs or os.cpu_count() or 1
+    return _run(_Order(paths, bars, bot, cash, commission, slippage_bps, json, plot, processes))
+
+
+def _run(order: _Order) -> int:
+    jobs = _jobs_of(order)
+    outcomes = _run_all(jobs, order.processes)
+    for outcome in outcomes:
+        _print_remarks(outcome, name=order.several)
+    if order.several:
+        print(_json_list(outcomes) if order.as_json else _run_table(outcomes))
+    elif outcomes[0].summary is not None:
+        print(outcomes[0].text if order.as_json else _single(outcomes[0]))
+    return 1 if any(outcome.summary is None for outcome in outcomes) else 0
+
+
+def _jobs_of(order: _Order) -> list[Job]:
+    documents = [
+        (path, bot) for path in json_files(order.paths) for bot in _bots_of(path, order.bot, several=order.several)
     ]
-    return _with_own_plots(jobs, args.plot) if several and args.plot is not None else jobs
+    if not documents:
+        raise TradingBotError(f"no *.json file in {', '.join(map(str, order.paths))}")
+    if order.plot is not None and order.plot.suffix.lower() == ".png":
+        require_png()
+    form = _form(as_json=order.as_json, several=order.several)
+    jobs = [
+        Job(path, bars, form, bot, order.cash, order.commission, order.slippage_bps, order.plot)
+        for (path, bot), bars in product(documents, order.bars)
+    ]
+    return _with_own_plots(jobs, order.plot) if order.several and order.plot is not None else jobs
 
 
 def _bots_of(path: Path, wanted: int | None, *, several: bool) -> list[int]:

@@ -1,29 +1,32 @@
 """A command's way to the database, and in whose name it writes."""
 
-import argparse
 import asyncio
 import getpass
 from collections.abc import Awaitable, Callable
 
 from bot_core.models.errors import TradingBotError
+from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.users import find_user
 from bot_runtime.settings import Settings
 
 
-def with_database(
-    work: Callable[[Database, argparse.Namespace], Awaitable[int]],
-) -> Callable[[argparse.Namespace], int]:
-    """A command that connects, works and lets go of the connection."""
+def with_database(work: Callable[[Database], Awaitable[int]]) -> int:
+    """Connect, work, let go of the connection; return the work's exit code."""
 
-    async def connected(args: argparse.Namespace) -> int:
+    async def connected() -> int:
         database = Database(Settings.from_environment().database_url, pool_size=1)
         try:
-            return await work(database, args)
+            return await work(database)
         finally:
             await database.aclose()
 
-    return lambda args: asyncio.run(connected(args))
+    return asyncio.run(connected())
+
+
+def with_bots(work: Callable[[BotStore], Awaitable[int]]) -> int:
+    """The same for work on the rows of bots."""
+    return with_database(lambda database: work(BotStore(database, actor="command line")))
 
 
 def actor() -> str:

@@ -1,7 +1,7 @@
 """Config documents in files: which files, which bots in them. It judges no document."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from bot_core.models.errors import TradingBotError
 from bot_core.models.shapes.normalise import bot_documents
 
 
-def json_files(paths: list[Path]) -> Iterator[Path]:
+def json_files(paths: Iterable[Path]) -> Iterator[Path]:
     """The files named, and the *.json files of the folders named, in the order of their names."""
     for path in paths:
         if path.is_dir():

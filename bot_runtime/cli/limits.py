@@ -1,63 +1,129 @@
 """`tradingbot limits …`: what the bots of a user, of a broker account or all of them may risk together."""
 
-import argparse
 import sys
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from enum import StrEnum
+from typing import Annotated, Any, TypeAlias
+
+import typer
 
 from bot_core.models.limit import EVERYBODY, Limit, LimitScope
 from bot_core.store.database import Database
 from bot_core.store.limits import LimitStore
+from bot_runtime.cli.confirmation import agreed
 from bot_runtime.cli.connection import actor, user_id, with_database
-from bot_runtime.cli.subparsers import Subparsers
+from bot_runtime.cli.options import AsJson, Yes
 from bot_runtime.cli.tables import print_json, print_table
+from bot_runtime.cli.usage import UsageError, require_one
 
 _MOST = Decimal(10) ** 12  # the columns hold twelve digits before the point
 
 
-def add_parser(subparsers: Subparsers) -> None:
-    parser = subparsers.add_parser("limits", help="limits across bots: exposure and daily loss")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    listing = commands.add_parser("list", help="one line a limit")
-    listing.add_argument("--json", action="store_true", help="print JSON for programs")
-    listing.set_defaults(run=with_database(_list))
-    setting = commands.add_parser("set", help="make a limit or change it; what is not given stays as it is")
-    _add_target(setting)
-    exposure = "most value of open positions and entries on their way, quote currency"
-    setting.add_argument("--max-exposure", type=_money, metavar="MONEY", help=exposure)
-    loss = "net loss of a UTC day's closed trades at which entries end, quote currency"
-    setting.add_argument("--max-daily-loss", type=_money, metavar="MONEY", help=loss)
-    setting.set_defaults(run=with_database(_set))
-    clearing = commands.add_parser("clear", help="remove a limit")
-    _add_target(clearing)
-    clearing.set_defaults(run=with_database(_clear))
+def _money(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or not 0 <= amount < _MOST:
+        raise typer.BadParameter(f"{text!r} is no amount; allowed: a number from 0 up to 10^12")
+    return amount
 
 
-def _add_target(parser: argparse.ArgumentParser) -> None:
-    whose = parser.add_mutually_exclusive_group(required=True)
-    whose.add_argument("--user", metavar="EMAIL|ID", help="the bots of a user")
-    whose.add_argument(
-        "--account", metavar="NAME", help="the bots that trade with an account, such as binance:bot-keys"
-    )
-    whose.add_argument("--all", action="store_true", help="all bots")
-    parser.add_argument("--mode", choices=("paper", "live"), default="live", help="which trading counts; default: live")
-    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+class Mode(StrEnum):
+    PAPER = "paper"
+    LIVE = "live"
 
 
-async def _list(database: Database, args: argparse.Namespace) -> int:
+_User: TypeAlias = Annotated[str | None, typer.Option(metavar="EMAIL|ID", help="The bots of a user.")]
+_Account: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The bots that trade with an account, such as binance:bot-keys.")
+]
+_All: TypeAlias = Annotated[bool, typer.Option("--all", help="All bots.")]
+_Mode: TypeAlias = Annotated[Mode, typer.Option(help="Which trading counts.")]
+_Exposure: TypeAlias = Annotated[
+    Decimal | None,
+    typer.Option(
+        parser=_money, metavar="MONEY", help="Most value of open positions and entries on their way, quote currency."
+    ),
+]
+_Loss: TypeAlias = Annotated[
+    Decimal | None,
+    typer.Option(
+        parser=_money,
+        metavar="MONEY",
+        help="Net loss of a UTC day's closed trades at which entries end, quote currency.",
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    limits = typer.Typer(no_args_is_help=True)
+    limits.command("list", help="One line a limit.")(list_)
+    limits.command("set", help="Make a limit or change it; what is not given stays as it is.")(set_)
+    limits.command("clear", help="Remove a limit.")(clear)
+    app.add_typer(limits, name="limits", help="Limits across bots: exposure and daily loss.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Whose:
+    everybody: bool
+    user: str | None
+    account: str | None
+    mode: str
+
+    @classmethod
+    def of(cls, everybody: bool, user: str | None, account: str | None, mode: Mode) -> "_Whose":  # noqa: FBT001
+        require_one(user=user, account=account, all=everybody)
+        return cls(everybody, user, account, mode.value)
+
+
+def list_(*, json: AsJson = False) -> int:
+    return with_database(lambda database: _list(database, as_json=json))
+
+
+def set_(
+    *,
+    user: _User = None,
+    account: _Account = None,
+    everybody: _All = False,
+    mode: _Mode = Mode.LIVE,
+    max_exposure: _Exposure = None,
+    max_daily_loss: _Loss = None,
+    json: AsJson = False,
+) -> int:
+    whose = _Whose.of(everybody, user, account, mode)
+    if max_exposure is None and max_daily_loss is None:
+        raise UsageError("limits set: give --max-exposure, --max-daily-loss or both")
+    return with_database(lambda database: _set(database, whose, max_exposure, max_daily_loss, as_json=json))
+
+
+def clear(
+    *,
+    user: _User = None,
+    account: _Account = None,
+    everybody: _All = False,
+    mode: _Mode = Mode.LIVE,
+    yes: Yes = False,
+    json: AsJson = False,
+) -> int:
+    whose = _Whose.of(everybody, user, account, mode)
+    return with_database(lambda database: _clear(database, whose, yes=yes, as_json=json))
+
+
+async def _list(database: Database, *, as_json: bool) -> int:
     rows = [_limit_json(limit) for limit in await LimitStore(database).all()]
-    return print_table(rows, as_json=args.json, empty="no limits across bots; `tradingbot limits set` makes some")
+    return print_table(rows, as_json=as_json, empty="no limits across bots; `tradingbot limits set` makes some")
 
 
-async def _set(database: Database, args: argparse.Namespace) -> int:
-    if args.max_exposure is None and args.max_daily_loss is None:
-        print("tradingbot limits set: give --max-exposure, --max-daily-loss or both", file=sys.stderr)
-        return 2
-    scope, target = await _target(database, args)
+async def _set(
+    database: Database, whose: _Whose, max_exposure: Decimal | None, max_daily_loss: Decimal | None, *, as_json: bool
+) -> int:
+    scope, target = await _target(database, whose)
     limit = await LimitStore(database).set(
-        scope, target, args.mode, max_exposure=args.max_exposure, max_daily_loss=args.max_daily_loss, by=actor()
+        scope, target, whose.mode, max_exposure=max_exposure, max_daily_loss=max_daily_loss, by=actor()
     )
-    if args.json:
+    if as_json:
         print_json(_limit_json(limit))
     else:
         values = {"max_exposure": limit.max_exposure, "max_daily_loss": limit.max_daily_loss}
@@ -66,25 +132,29 @@ async def _set(database: Database, args: argparse.Namespace) -> int:
     return 0
 
 
-async def _clear(database: Database, args: argparse.Namespace) -> int:
-    scope, target = await _target(database, args)
-    cleared = await LimitStore(database).clear(scope, target, args.mode)
-    whose = "all bots" if scope is LimitScope.ALL else f"{scope} {target}"
-    if args.json:
+async def _clear(database: Database, whose: _Whose, *, yes: bool, as_json: bool) -> int:
+    scope, target = await _target(database, whose)
+    name = f"{'all bots' if scope is LimitScope.ALL else f'{scope} {target}'} ({whose.mode})"
+    # Without its limit a bot may trade more than before.
+    if not yes and not agreed(f"{name}: remove the limit?", without_terminal=True):
+        print("nothing was removed", file=sys.stderr)
+        return 1
+    cleared = await LimitStore(database).clear(scope, target, whose.mode)
+    if as_json:
         print_json({"cleared": cleared})
     elif cleared:
-        print(f"{whose} ({args.mode}): the limit is removed")
+        print(f"{name}: the limit is removed")
     if not cleared:
-        print(f"{whose} ({args.mode}) has no limit", file=sys.stderr)
+        print(f"{name} has no limit", file=sys.stderr)
     return 0 if cleared else 1
 
 
-async def _target(database: Database, args: argparse.Namespace) -> tuple[LimitScope, str]:
-    if args.all:
+async def _target(database: Database, whose: _Whose) -> tuple[LimitScope, str]:
+    if whose.everybody:
         return LimitScope.ALL, EVERYBODY
-    if args.account is not None:
-        return LimitScope.ACCOUNT, args.account
-    return LimitScope.USER, str(await user_id(database, args.user))
+    if whose.account is not None:
+        return LimitScope.ACCOUNT, whose.account
+    return LimitScope.USER, str(await user_id(database, whose.user or ""))
 
 
 def _limit_json(limit: Limit) -> dict[str, Any]:
@@ -97,13 +167,3 @@ def _limit_json(limit: Limit) -> dict[str, Any]:
         "updated_by": limit.updated_by,
         "updated_at": limit.updated_at,
     }
-
-
-def _money(text: str) -> Decimal:
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite() or not 0 <= amount < _MOST:
-        raise argparse.ArgumentTypeError(f"{text!r} is no amount; allowed: a number from 0 up to 10^12")
-    return amount

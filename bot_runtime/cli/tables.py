@@ -1,12 +1,14 @@
-"""Tables for people, JSON for programs."""
+"""Tables for people, JSON for programs. rich draws tables on a terminal; elsewhere they are text to be searched."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 _WIDEST = 60
+_WORD = 19  # a time, a symbol, an amount: not broken into lines
 
 
 def print_json(value: Any) -> None:
@@ -18,15 +20,42 @@ def print_table(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str)
     """Print rows of equal keys; returns the exit code 0."""
     if as_json:
         print_json(list(rows))
-        return 0
-    if not rows:
+    elif not rows:
         print(empty)
-        return 0
+    elif sys.stdout.isatty():
+        _draw(rows)
+    else:
+        _write(rows)
+    return 0
+
+
+def _write(rows: Sequence[Mapping[str, Any]]) -> None:
     cells = [[name.upper() for name in rows[0]], *([_cell(value) for value in row.values()] for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     for line in cells:
         print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
-    return 0
+
+
+def _draw(rows: Sequence[Mapping[str, Any]]) -> None:
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - only for terminals
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for name in rows[0]:
+        values = [row[name] for row in rows if row[name] is not None]
+        short = max(len(_cell(value)) for value in [name, *values]) <= _WORD
+        numbers = values and all(isinstance(value, (int, float, Decimal)) for value in values)
+        table.add_column(name.replace("_", " "), justify="right" if numbers else "left", no_wrap=short)
+    for row in rows:
+        # A row's text is text: it must not be read as markup.
+        table.add_row(*(Text(_cell(value), style=_style(value)) for value in row.values()))
+    Console().print(table)
+
+
+def _style(value: Any) -> str:
+    return "red" if isinstance(value, Decimal) and value < 0 else ""
 
 
 def _cell(value: Any) -> str:

@@ -1,41 +1,46 @@
 """`tradingbot validate PATH…`: read documents from files and tell every problem, without touching a database."""
 
-import argparse
-import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from bot_core.models.config import ParsedConfig, parse_config
 from bot_core.models.errors import TradingBotError
 from bot_core.models.problem import Problem
 from bot_runtime.cli.documents import json_files, read_bots
-from bot_runtime.cli.subparsers import Subparsers
+from bot_runtime.cli.options import AsJson
+from bot_runtime.cli.tables import print_json
+from bot_runtime.cli.usage import UsageError
 
 
-def add_parser(subparsers: Subparsers) -> None:
-    parser = subparsers.add_parser("validate", help="check config documents; exit 0 if all are valid, else 1")
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="JSON file, or folder of JSON files")
-    output = parser.add_mutually_exclusive_group()
-    output.add_argument("--json", action="store_true", help="print JSON for programs")
-    output.add_argument(
-        "--canonical", action="store_true", help="print the documents in the current shape; findings go to stderr"
-    )
-    parser.set_defaults(run=run)
+def register(app: typer.Typer) -> None:
+    app.command("validate", help="Check config documents; exit 0 if all are valid, else 1.")(validate)
 
 
-def run(args: argparse.Namespace) -> int:
-    results = [result for path in json_files(args.paths) for result in _parsed(path)]
+def validate(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="JSON files, or folders of JSON files.")],
+    *,
+    json: AsJson = False,
+    canonical: Annotated[
+        bool,
+        typer.Option("--canonical", help="Print the documents in the current shape; findings go to standard error."),
+    ] = False,
+) -> int:
+    if json and canonical:
+        raise UsageError("--json and --canonical exclude each other")
+    results = [result for path in json_files(paths) for result in _parsed(path)]
     if not results:
-        raise TradingBotError(f"no *.json file in {', '.join(map(str, args.paths))}")
-    if args.json:
-        print(json.dumps([_as_json(name, parsed) for name, parsed in results], indent=2))
+        raise TradingBotError(f"no *.json file in {', '.join(map(str, paths))}")
+    if json:
+        print_json([_as_json(name, parsed) for name, parsed in results])
     else:
         for name, parsed in results:
-            print_findings(name, parsed, to_stderr=args.canonical)
-    if args.canonical:
+            print_findings(name, parsed, to_stderr=canonical)
+    if canonical:
         documents = [parsed.canonical for _, parsed in results if parsed.canonical is not None]
-        print(json.dumps(documents[0] if len(results) == len(documents) == 1 else documents, indent=2))
+        print_json(documents[0] if len(results) == len(documents) == 1 else documents)
     return 0 if results and all(parsed.config is not None for _, parsed in results) else 1
 
 

@@ -225,7 +225,17 @@ def test_the_operator_runs_once_and_is_probed(chart):
 def test_a_database_that_is_there_is_migrated_before_anything_starts(chart):
     job = chart.one("Job", EXISTING, "fleet-tradingbot-operator-migrate")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
-    assert job["spec"]["template"]["spec"]["containers"][0]["args"] == ["db", "upgrade", "--wait", "120"]
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["command"] == ["tradingbot"]  # the image's own entry point is the operator
+    assert container["args"] == ["db", "upgrade", "--wait", "120"]
+
+
+@BOTH_WAYS
+def test_the_migration_runs_from_the_image_that_has_the_command_line(chart, values):
+    image = {"repository": "registry.example/operator", "tag": "7", "pullPolicy": "Never"}
+    jobs = [item for item in chart.objects({**values, "operator": {"image": image}}) if item["kind"] == "Job"]
+    (container,) = [container for spec in pod_specs(jobs) for container in spec["containers"]]
+    assert (container["image"], container["imagePullPolicy"]) == ("registry.example/operator:7", "Never")
 
 
 def test_a_database_of_the_release_is_migrated_beside_it(chart):

@@ -1,9 +1,8 @@
-import argparse
 import json
 
 import pytest
 
-from bot_runtime.cli import backtest
+from bot_runtime.cli.main import main
 from support.bars import made_up_bars, strategy_document
 
 
@@ -19,10 +18,7 @@ def files(tmp_path):
 
 
 def run(*arguments):
-    parser = argparse.ArgumentParser()
-    backtest.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["backtest", *map(str, arguments)])
-    return args.run(args)
+    return main(["backtest", *map(str, arguments)])
 
 
 def test_json_output_has_the_documented_keys(files, capsys):
@@ -99,7 +95,5 @@ def test_the_market_of_the_document_does_not_matter_and_a_file_of_several_bots_a
 def test_missing_bars_fail_and_wrong_usage_is_two(files, capsys):
     document, bars = files
     assert run(document, "--bars", bars.with_name("none.csv")) == 1
-    with pytest.raises(SystemExit) as caught:
-        run(document, "--bars", bars, "--cash", "much")
-    assert caught.value.code == 2
+    assert run(document, "--bars", bars, "--cash", "much") == 2
     assert "'much' is no number" in capsys.readouterr().err

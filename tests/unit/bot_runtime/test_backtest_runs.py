@@ -1,4 +1,3 @@
-import argparse
 import io
 import json
 import sys
@@ -8,6 +7,7 @@ import pytest
 
 from bot_runtime.cli import backtest, progress
 from bot_runtime.cli.backtest_report import duration
+from bot_runtime.cli.main import main
 from bot_runtime.engine import document_backtest
 from bot_runtime.plots import png
 from support.bars import made_up_bars, strategy_document
@@ -28,10 +28,7 @@ def folder(tmp_path):
 
 
 def run(*arguments):
-    parser = argparse.ArgumentParser()
-    backtest.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["backtest", *map(str, arguments)])
-    return args.run(args)
+    return main(["backtest", *map(str, arguments)])
 
 
 def both(folder):
@@ -145,9 +142,7 @@ def test_a_document_says_what_is_simulated_and_the_option_replaces_its_slippage_
     ],
 )
 def test_wrong_usage_is_told_with_what_is_allowed(folder, arguments, message, capsys):
-    with pytest.raises(SystemExit) as caught:
-        run(folder / "bots", "--bars", folder / "bars1.csv", *(f"{arguments[0]}={arguments[1]}",))
-    assert caught.value.code == 2
+    assert run(folder / "bots", "--bars", folder / "bars1.csv", f"{arguments[0]}={arguments[1]}") == 2
     assert message in capsys.readouterr().err
 
 
