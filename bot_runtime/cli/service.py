@@ -8,16 +8,24 @@ from collections.abc import Collection
 from dataclasses import replace
 from importlib.util import find_spec
 
+import structlog
+
 from bot_core.logs import configure_logging
 from bot_runtime.app import build_runner
 from bot_runtime.cli.subparsers import Subparsers
-from bot_runtime.settings import Settings
+from bot_runtime.http_access import is_local
+from bot_runtime.settings import ANY_ADDRESS, THIS_MACHINE, Settings
+
+_log = structlog.get_logger(__name__)
 
 
 def add_parser(subparsers: Subparsers) -> None:
     serve = subparsers.add_parser("serve", help="run every row that asks to run, in this process")
     serve.add_argument("--bots", type=_ids, metavar="ID,ID…", help="only these")
-    serve.add_argument("--user", type=int, metavar="ID", help="only the bots of this user")
+    serve.add_argument("--user", metavar="EMAIL|ID", help="only the bots of this user")
+    serve.add_argument(
+        "--no-resume", action="store_true", help="bots of the last process stay stopped until they are asked for"
+    )
     serve.add_argument("--plain", action="store_true", help="log lines, also on a terminal")
     serve.set_defaults(run=run_serve)
     run = subparsers.add_parser("run", help="run the named bots, whatever else is enabled: what a pod does")
@@ -27,23 +35,36 @@ def add_parser(subparsers: Subparsers) -> None:
         parser.add_argument(
             "--port", type=int, metavar="PORT", help="port of /status and the probes; default PORT or 8080"
         )
+        default = THIS_MACHINE if parser is serve else "all addresses"
+        parser.add_argument("--host", metavar="ADDRESS", help=f"where to listen; default HOST or {default}")
         parser.add_argument("--poll-interval", type=float, metavar="SECONDS", help="how often rows are read anyway")
 
 
 def run_serve(args: argparse.Namespace) -> int:
     terminal = sys.stdout.isatty() and not args.plain and find_spec("rich") is not None
-    return asyncio.run(_run(_settings(args), args.bots, args.user, json=_json_logs(default=False), terminal=terminal))
+    settings = _settings(args, THIS_MACHINE)
+    configure_logging(settings.log_level, json=_json_logs(default=False))
+    if not is_local(settings.host) and not settings.http_token:
+        text = "anyone who reaches this address reads /status and /metrics; set TRADINGBOT_HTTP_TOKEN"
+        _log.warning("http_open_to_all", host=settings.host, port=settings.port, message=text)
+    return asyncio.run(_run(settings, args.bots, user=args.user, resume=not args.no_resume, terminal=terminal))
 
 
 def run_named(args: argparse.Namespace) -> int:
-    return asyncio.run(_run(_settings(args), args.ids, None, json=_json_logs(default=True), terminal=False))
+    settings = _settings(args, ANY_ADDRESS)
+    configure_logging(settings.log_level, json=_json_logs(default=True))
+    return asyncio.run(_run(settings, args.ids))
 
 
 async def _run(
-    settings: Settings, ids: Collection[int] | None, user_id: int | None, *, json: bool, terminal: bool
+    settings: Settings,
+    ids: Collection[int] | None,
+    *,
+    user: str | None = None,
+    resume: bool = True,
+    terminal: bool = False,
 ) -> int:
-    configure_logging(settings.log_level, json=json)
-    runner, fleet = build_runner(settings, ids=ids, user_id=user_id)
+    runner, fleet = build_runner(settings, ids=ids, user=user, resume=resume)
     if terminal:
         from bot_runtime.cli.dashboard import shown  # noqa: PLC0415  # rich is only for terminals
 
@@ -54,8 +75,10 @@ async def _run(
     return 0
 
 
-def _settings(args: argparse.Namespace) -> Settings:
-    settings = Settings.from_environment()
+def _settings(args: argparse.Namespace, default_host: str) -> Settings:
+    settings = Settings.from_environment(default_host=default_host)
+    if args.host is not None:
+        settings = replace(settings, host=args.host)
     if args.port is not None:
         settings = replace(settings, port=args.port)
     if args.poll_interval is not None:
