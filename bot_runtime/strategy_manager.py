@@ -209,6 +209,7 @@ class StrategyManager:
         text = f"its row was deleted: the bot ended and left {left}"
         _log.warning("row_gone", bot_id=bot_id, message=text)
         await self._stop(bot_id)
+        await self._around.leases.forget(bot_id)
         await self._around.store.note(bot_id, "row_gone", text)
 
     async def _answer_stop(self, row: BotRow) -> None:
