@@ -27,6 +27,10 @@ from bot_runtime.row_reader import RowReader
 _log = structlog.get_logger(__name__)
 LOOP = "strategy-manager"
 _LOOK_SECONDS = 2.0
+#: How long the pass that is under way when the process is told to stop may still take.
+_LAST_PASS_SECONDS = 1.0
+#: How long bots may take to end once they were cancelled, since the time to drain is over.
+_KILL_SECONDS = 3.0
 #: What is left in the row of a bot whose process ended before it could stop it.
 _MAY_HOLD = frozenset({BotStatus.STARTING, BotStatus.RUNNING, BotStatus.ERROR})
 _ASKED_AGAIN = frozenset({BotStatus.ENABLED, BotStatus.STARTING, BotStatus.RUNNING, BotStatus.RESTARTING})
@@ -90,10 +94,24 @@ class StrategyManager:
                 self._awake.clear()
                 if self._fatal is not None:
                     raise FatalError(f"a bot's task died: {self._fatal}") from self._fatal
-                await self._pass()
+                await self._unless(stop, self._pass())
                 await self._wait(stop, self._poll_seconds if self.rows.up else self.rows.pause_seconds())
         finally:
             watching.cancel()
+
+    async def _unless(self, stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+        """Do it, unless `stop` comes meanwhile and it does not end at once: a database that hangs must not hold us up."""
+        task, told = asyncio.create_task(work), asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({task, told}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task}, timeout=_LAST_PASS_SECONDS)
+        finally:
+            told.cancel()
+            task.cancel()  # of one that hangs nobody waits for the end: that may take as long again
+        if not task.done():
+            _log.warning("last_pass_cut_short", seconds=_LAST_PASS_SECONDS)
+            return
+        task.result()
 
     async def shutdown(self) -> None:
         """Drain every bot; those that have not finished in time are cancelled. Rows then say `stopped`."""
@@ -106,7 +124,7 @@ class StrategyManager:
             task.cancel()
         if late:
             _log.warning("drain_timed_out", bots=[i for i in ids if i in self._instances])
-            await asyncio.gather(*(instance.kill() for instance in self._instances.values()))
+            await asyncio.gather(*(instance.kill(_KILL_SECONDS) for instance in self._instances.values()))
 
     async def _pass(self) -> None:
         self._around.progress.mark(LOOP)

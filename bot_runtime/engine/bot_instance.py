@@ -118,11 +118,11 @@ class BotInstance:
             self._around.brokers.forget(self.bot_id)
             await self._release(lease)
 
-    async def kill(self) -> None:
-        """Cancel without draining: for when the time to drain is over."""
+    async def kill(self, seconds: float = CANCEL_SECONDS) -> None:
+        """Cancel without draining and wait so long: for when the time to drain is over."""
         if self._task is not None:
             self._task.cancel()
-            await asyncio.wait({self._task}, timeout=CANCEL_SECONDS)
+            await asyncio.wait({self._task}, timeout=seconds)
 
     async def reload(self, assignment: Assignment) -> None:
         """Go on with another document: at the next bar boundary, or once the bot is flat, or not before a restart.

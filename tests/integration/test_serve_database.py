@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from bot_core.store.upgrade import upgrade
-from support.bots import a_document
 from support.postgres import PostgresServer, find_postgres
 from support.running import new_bot
 from support.service import Service
@@ -88,12 +87,12 @@ async def test_a_shutdown_ends_in_time_although_the_database_hangs(tmp_path: Pat
     server.start()
     try:
         upgrade(server.url())
-        bot_id = await new_bot(server.url(), **a_document(data=SLOW))
+        bot_id = await new_bot(server.url(), data=SLOW)
         drain = {"TRADINGBOT_DRAIN_SECONDS": "2", "TRADINGBOT_HEARTBEAT_SECONDS": "1"}
         with Service(tmp_path, server.url(), "serve", **drain) as service:
-            service.wait_for_phase(bot_id, "running")
+            wait_until(lambda: service.bot(bot_id).get("last_heartbeat"), 20, "a heartbeat")
             server.freeze()
-            wait_until(lambda: service.bot(bot_id)["message"], 20, "a bot that notices", every=0.3)
+            wait_until(lambda: (service.bot(bot_id)["heartbeat_age_seconds"] or 0) > 2, 10, "a heartbeat that hangs")
             started = time.monotonic()
             assert service.stop(signal.SIGTERM, timeout=40) == 0
             print(f"ended {time.monotonic() - started:.1f} s after SIGTERM")

@@ -122,7 +122,7 @@ def test_each_change_of_a_row_is_visible_in_time(table: Table, service: Service)
 def test_thirty_rows_that_change_at_once_are_all_seen_and_rubbish_among_them_spoils_none(
     table: Table, service: Service
 ) -> None:
-    documents = [a_document(name=f"bot {n}", data=SLOW | {"seed": n}) for n in range(FLEET)]
+    documents = [a_document(name=f"bot {n}", data=SLOW | {"seed": n, "speed": 0.2}) for n in range(FLEET)]
     ids = table.add(*documents)
     wait_until(lambda: all(service.bot(i).get("phase") == "running" for i in ids), 30, "the fleet", every=0.3)
     rubbish, *sane = ids
@@ -136,7 +136,9 @@ def test_thirty_rows_that_change_at_once_are_all_seen_and_rubbish_among_them_spo
         shown = {bot["id"]: bot["config_hash"] for bot in service.get("/status")[1]["bots"]}
         return all(shown[bot_id] == document_hash(changed[bot_id]) for bot_id in sane)
 
-    in_time(all_changed, "the changed documents", service, seconds=2 * VISIBLE_SECONDS)
+    # Thirty engines are built anew; on SQLite they wait in line for its one writer.
+    seconds = 20 if table.engine.name == "sqlite" else 2 * VISIBLE_SECONDS
+    in_time(all_changed, "the changed documents", service, seconds=seconds)
     in_time(lambda: table.last_error(rubbish), "the error in the row", service)
     shown = service.get("/status")[1]
     assert shown["by_phase"]["running"] == FLEET
