@@ -49,6 +49,11 @@ def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
     return event
 
 
+def cleaned(value: Any) -> Any:
+    """A value of JSON as it may be shown: secrets in it are hidden by their keys and by their looks, however deep."""
+    return _clean("", value)
+
+
 def _clean(key: str, value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _clean(str(k), v) for k, v in value.items()}

@@ -16,9 +16,12 @@ from bot_runtime.trading_runner import TradingRunner
 
 
 def build_runner(
-    settings: Settings, *, ids: Collection[int] | None = None, user_id: int | None = None
+    settings: Settings, *, ids: Collection[int] | None = None, user: str | None = None, resume: bool = True
 ) -> tuple[TradingRunner, FleetBoard]:
-    """A runner of the named bots, or of every row that asks to run. Must be called inside an event loop."""
+    """A runner of the named bots, or of every row that asks to run. Must be called inside an event loop.
+
+    `user` is an id or address; without `resume`, bots of the last process wait until somebody asks for them.
+    """
     one_bot = ids is not None and len(ids) == 1
     database = Database(settings.database_url, pool_size=2 if one_bot else 10)
     holder = process_holder()
@@ -33,7 +36,8 @@ def build_runner(
     manager = StrategyManager(
         around,
         ids=ids,
-        user_id=user_id,
+        user=user,
+        resume=resume,
         poll_seconds=settings.poll_seconds,
         drain_seconds=settings.drain_seconds,
         stall_seconds=settings.stall_seconds,

@@ -6,10 +6,13 @@ A companion that fails is started again with back-off and says so. It never ends
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import structlog
 
+from bot_core.logs import masked
+from bot_core.models.errors import first_line
 from bot_core.store.listen import backoff_seconds
 
 _log = structlog.get_logger(__name__)
@@ -29,16 +32,32 @@ class Companion(Protocol):
     async def run(self, stop: asyncio.Event) -> None: ...
 
 
+@dataclass
+class _State:
+    """How one companion is, for people who look."""
+
+    name: str
+    state: str = "not started"
+    failures: int = 0
+    error: str | None = None
+
+
 class Companions:
     """`start` inside the loop; `aclose` sets them off and waits a few seconds for them."""
 
     def __init__(self, companions: Sequence[Companion]) -> None:
         self._companions = companions
+        self._states = [_State(one.name) for one in companions]
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._supervise(one), name=one.name) for one in self._companions]
+        pairs = zip(self._companions, self._states, strict=True)
+        self._tasks = [asyncio.create_task(self._supervise(one, state), name=one.name) for one, state in pairs]
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Each one's name, state (`running`, `failed`, `ended`), failures in a row and last error."""
+        return [vars(state).copy() for state in self._states]
 
     async def aclose(self) -> None:
         self._stop.set()
@@ -51,17 +70,20 @@ class Companions:
             _log.warning("companions_cut_short", names=sorted(task.get_name() for task in late))
             await asyncio.wait(late, timeout=_CLOSE_SECONDS)
 
-    async def _supervise(self, companion: Companion) -> None:
+    async def _supervise(self, companion: Companion, told: _State) -> None:
         clock = asyncio.get_running_loop().time
         failures = 0
         while not self._stop.is_set():
             started = clock()
+            told.state = "running"
             try:
                 await companion.run(self._stop)
             except Exception as error:  # noqa: BLE001  # whatever it was, the bots go on
                 failures = 1 if clock() - started > _HEALTHY_SECONDS else failures + 1
                 _log.error("companion_failed", name=companion.name, error=str(error), retry=failures, exc_info=error)
+                told.state, told.failures, told.error = "failed", failures, masked(first_line(error))
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), backoff_seconds(failures))
             else:
+                told.state = "ended"
                 return

@@ -2,18 +2,21 @@
 
 Alive means that every loop turned lately, and nothing else: a database that is down makes a process not ready, and
 never dead. While the event loop itself is blocked nobody answers; that is told for a while afterwards.
+Who may read what is `http_access`'s matter.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from bot_core.logs import cleaned
 from bot_core.models.errors import FatalError
 from bot_runtime.engine.board import FleetBoard, Phase
 from bot_runtime.engine.progress import Progress
+from bot_runtime.http_access import Access, bare_headers, is_local
 from bot_runtime.metrics import exposition
 
 #: Seconds after which a bot's loop that stood still turns again, if it ever does: noticed, cancelled, built anew.
@@ -31,14 +34,22 @@ class HealthServer:
         port: int,
         stall_seconds: float,
         blocked: Callable[[], float] = lambda: 0.0,
+        token: str = "",
+        facts: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
-        """`blocked`: for how many seconds the event loop was blocked lately, 0 where it was not."""
+        """`blocked`: for how many seconds the event loop was blocked lately, 0 where it was not.
+
+        `token` opens `/status`, `/metrics` and the reasons of the probes; empty: they are open. `facts` are what
+        `/status` says of the process.
+        """
         self._fleet = fleet
         self._progress = progress
         self._unready = unready
         self._host, self._port = host, port
         self._stall_seconds = stall_seconds
         self._blocked = blocked
+        self._access = Access(token, local=is_local(host))
+        self._facts = facts
         self._runner: web.AppRunner | None = None
 
     @property
@@ -49,7 +60,8 @@ class HealthServer:
 
     async def start(self) -> None:
         """Raise FatalError where the port is taken."""
-        app = web.Application()
+        app = web.Application(middlewares=[self._access.middleware()])
+        app.on_response_prepare.append(bare_headers)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
@@ -61,7 +73,8 @@ class HealthServer:
         except OSError as error:
             await self.aclose()
             raise FatalError(
-                f"port {self._port} can't be listened on ({error.strerror}); choose another with --port or PORT"
+                f"port {self._port} can't be listened on ({error.strerror}); choose another with --port or PORT,"
+                " another address with --host or HOST"
             ) from error
 
     async def aclose(self) -> None:
@@ -69,14 +82,15 @@ class HealthServer:
             await asyncio.shield(self._runner.cleanup())
             self._runner = None
 
-    async def _healthz(self, _: web.Request) -> web.Response:
+    async def _healthz(self, request: web.Request) -> web.Response:
         overdue = self._overdue()
         blocked = self._blocked()
         body: dict[str, Any] = {"stalled": {loop: round(age, 1) for loop, age in overdue.items()}}
         if blocked:
             body["event_loop_blocked_seconds"] = round(blocked, 1)
         alive = not overdue and not blocked
-        return web.json_response({"alive": alive} | body, status=200 if alive else 503)
+        told = {"alive": alive} | (body if self._access.knows(request) else {})
+        return web.json_response(told, status=200 if alive else 503)
 
     def _overdue(self) -> dict[str, float]:
         """A bot's loop has the time in addition in which it is cancelled and built again from inside."""
@@ -84,9 +98,10 @@ class HealthServer:
         bots = {f"bot-{bot_id}" for bot_id in self._fleet.bots}
         return {loop: age for loop, age in overdue.items() if loop not in bots or age > self._stall_seconds + _MENDED}
 
-    async def _readyz(self, _: web.Request) -> web.Response:
+    async def _readyz(self, request: web.Request) -> web.Response:
         reason = self._unready()
-        return web.json_response({"ready": reason is None, "reason": reason}, status=503 if reason else 200)
+        told = {"ready": reason is None} | (cleaned({"reason": reason}) if self._access.knows(request) else {})
+        return web.json_response(told, status=503 if reason else 200)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         body = exposition(self._fleet, self._progress)
@@ -99,4 +114,5 @@ class HealthServer:
             for line in self._fleet.trades
         ]
         summary = {phase.value: sum(board.phase is phase for board in boards) for phase in Phase}
-        return web.json_response({"bots": [board.to_json() for board in boards], "by_phase": summary, "trades": trades})
+        bots = {"bots": [board.to_json() for board in boards], "by_phase": summary, "trades": trades}
+        return web.json_response(cleaned({**self._facts(), **bots}))

@@ -3,11 +3,16 @@
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
+from bot_core.logs import hide
 from bot_core.models.errors import FatalError
 from bot_core.store.database import DEFAULT_URL
 
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # of a pod: probes and scrapers come from outside
+THIS_MACHINE = "127.0.0.1"
+_SHORTEST_TOKEN = 8
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -17,7 +22,8 @@ class Settings:
 
     database_url: str = DEFAULT_URL
     port: int = 8080
-    host: str = "0.0.0.0"  # noqa: S104  # probes and scrapers come from outside the pod
+    host: str = ANY_ADDRESS
+    http_token: str = field(default="", repr=False)
     poll_seconds: float = 30.0
     heartbeat_seconds: float = 10.0
     lease_seconds: float = 30.0
@@ -29,14 +35,17 @@ class Settings:
     log_level: str = "INFO"
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+    def from_environment(
+        cls, environment: Mapping[str, str] = os.environ, *, default_host: str = ANY_ADDRESS
+    ) -> "Settings":
         """Raise FatalError for a value that is not allowed, naming the variable, the value and what is."""
         lease = _number(environment, "TRADINGBOT_LEASE_SECONDS", cls.lease_seconds, low=3)
         beat = min(cls.heartbeat_seconds, lease / 3)
         return cls(
             database_url=environment.get("DATABASE_URL") or DEFAULT_URL,
             port=int(_number(environment, "PORT", cls.port, low=0, high=65535)),
-            host=environment.get("HOST") or cls.host,
+            host=environment.get("HOST") or default_host,
+            http_token=_token(environment),
             poll_seconds=_number(environment, "TRADINGBOT_POLL_SECONDS", cls.poll_seconds, low=0.1),
             # A lease must outlast two heartbeats that fail.
             heartbeat_seconds=_number(
@@ -71,6 +80,24 @@ def _number(environment: Mapping[str, str], name: str, default: float, *, low: f
     if not low <= value <= high:
         raise FatalError(f"{name} is {text!r}; allowed: a number from {low:g} to {high:g}")
     return value
+
+
+def _token(environment: Mapping[str, str]) -> str:
+    """The token of `/status` and `/metrics`, masked in every log line from now on; empty where none is set."""
+    name, file = "TRADINGBOT_HTTP_TOKEN", environment.get("TRADINGBOT_HTTP_TOKEN_FILE")
+    token = environment.get(name, "").strip()
+    if file and token:
+        raise FatalError(f"both {name} and {name}_FILE are set; allowed: one of them")
+    if file:
+        name = f"{name}_FILE"
+        try:
+            token = Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeError) as error:
+            raise FatalError(f"{name}: {file} can't be read ({getattr(error, 'strerror', 'no text')})") from error
+    if (file or token) and (len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable()):
+        raise FatalError(f"{name} holds no token; allowed: {_SHORTEST_TOKEN} or more printable ASCII characters")
+    hide(token)
+    return token
 
 
 def _flag(environment: Mapping[str, str], name: str, *, default: bool) -> bool:

@@ -14,52 +14,59 @@ from bot_core.models.bot import STOP_REQUESTS, BotRow, BotStatus, desired_state
 from bot_core.models.config import parse_config
 from bot_core.models.errors import FatalError, TransientError
 from bot_core.store.database import Database
-from bot_core.store.listen import backoff_seconds
-from bot_runtime.assignments import Assignments
+from bot_runtime.config_manager import ConfigManager
 from bot_runtime.engine.assembly import Assignment, Surroundings
 from bot_runtime.engine.bot_instance import BotInstance
 from bot_runtime.engine.failures import FailureLimit
 from bot_runtime.engine.stall_watch import StallWatch
 from bot_runtime.persistence.flatness import is_flat
 from bot_runtime.persistence.last_good import last_good_document
+from bot_runtime.resumption import Resumption
+from bot_runtime.row_reader import RowReader
 
 _log = structlog.get_logger(__name__)
 LOOP = "strategy-manager"
 _LOOK_SECONDS = 2.0
+#: How long the pass that is under way when the process is told to stop may still take.
+_LAST_PASS_SECONDS = 1.0
+#: How long bots may take to end once they were cancelled, since the time to drain is over.
+_KILL_SECONDS = 3.0
 #: What is left in the row of a bot whose process ended before it could stop it.
 _MAY_HOLD = frozenset({BotStatus.STARTING, BotStatus.RUNNING, BotStatus.ERROR})
 _ASKED_AGAIN = frozenset({BotStatus.ENABLED, BotStatus.STARTING, BotStatus.RUNNING, BotStatus.RESTARTING})
 
 
 class StrategyManager:
-    """`ids` limits it to some bots: what a pod runs. None means every row that asks to run."""
+    """`ids` limits it to some bots: what a pod runs. None means every row that asks to run.
+
+    `user` (id or address) limits it to one user's; without `resume`, bots of the last process wait to be asked for.
+    """
 
     def __init__(
         self,
         around: Surroundings,
         *,
         ids: Collection[int] | None = None,
-        user_id: int | None = None,
+        user: str | None = None,
+        resume: bool = True,
         poll_seconds: float = 30.0,
         drain_seconds: float = 20.0,
         stall_seconds: float = 60.0,
         limit: FailureLimit | None = None,
     ) -> None:
         self._around = around
-        self._ids = None if ids is None else frozenset(ids)
-        self._user_id = user_id
+        self.rows = RowReader(around.store, ids=ids, user=user)
         self._poll_seconds = poll_seconds
         self._drain_seconds = drain_seconds
         self._instances: dict[int, BotInstance] = {}
-        self._assignments = Assignments(around)
+        self._configs = ConfigManager(around.store, around.fleet)
+        self._resumption = Resumption(around, resume=resume)
         self._stalls = StallWatch(around.progress, stall_seconds)
         self._limit = limit or FailureLimit()
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[int] = set()
         self._awake = asyncio.Event()
         self._fatal: BaseException | None = None
-        self.reading = False
-        self.read_failures = 0
 
     @property
     def database(self) -> Database:
@@ -74,7 +81,7 @@ class StrategyManager:
 
         The bot's heartbeat comes at once, or every bot's: that is how it learns of a halt.
         """
-        if bot_id is None or self._ids is None or bot_id in self._ids:
+        if bot_id is None or self.rows.ids is None or bot_id in self.rows.ids:
             self._awake.set()
         for instance in self._instances.values() if bot_id is None else filter(None, [self._instances.get(bot_id)]):
             instance.hurry()
@@ -87,11 +94,24 @@ class StrategyManager:
                 self._awake.clear()
                 if self._fatal is not None:
                     raise FatalError(f"a bot's task died: {self._fatal}") from self._fatal
-                await self._pass()
-                seconds = self._poll_seconds if self.reading else backoff_seconds(self.read_failures)
-                await self._wait(stop, seconds)
+                await self._unless(stop, self._pass())
+                await self._wait(stop, self._poll_seconds if self.rows.up else self.rows.pause_seconds())
         finally:
             watching.cancel()
+
+    async def _unless(self, stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+        """Do it, unless `stop` comes meanwhile and it does not end at once: no database that hangs holds us up."""
+        task, told = asyncio.create_task(work), asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({task, told}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task}, timeout=_LAST_PASS_SECONDS)
+        finally:
+            told.cancel()
+            task.cancel()  # of one that hangs nobody waits for the end: that may take as long again
+        if not task.done():
+            _log.warning("last_pass_cut_short", seconds=_LAST_PASS_SECONDS)
+            return
+        task.result()
 
     async def shutdown(self) -> None:
         """Drain every bot; those that have not finished in time are cancelled. Rows then say `stopped`."""
@@ -104,19 +124,14 @@ class StrategyManager:
             task.cancel()
         if late:
             _log.warning("drain_timed_out", bots=[i for i in ids if i in self._instances])
-            await asyncio.gather(*(instance.kill() for instance in self._instances.values()))
+            await asyncio.gather(*(instance.kill(_KILL_SECONDS) for instance in self._instances.values()))
 
     async def _pass(self) -> None:
         self._around.progress.mark(LOOP)
-        try:
-            rows = await self._around.store.all(self._ids)
-        except Exception as error:  # noqa: BLE001  # whatever the reason, nothing was read, so nothing changes
-            self.reading = False
-            self.read_failures += 1
-            _log.warning("rows_not_read", error=str(error), retry=self.read_failures, bots=len(self._instances))
+        rows = await self.rows.read()
+        if rows is None:
             return
-        self.reading, self.read_failures = True, 0
-        rows = [row for row in rows if self._user_id is None or row.user_id == self._user_id]
+        self._resumption.begin(rows)
         if not rows and self._instances:
             _log.error("no_rows", bots=len(self._instances), message="the table gave no row: nothing is stopped")
             return
@@ -124,8 +139,7 @@ class StrategyManager:
             self._around.progress.mark(LOOP)
             await self._guarded(row)
         for bot_id in self._instances.keys() - {row.id for row in rows} - self._busy:
-            _log.warning("row_gone", bot_id=bot_id)
-            self._later(bot_id, self._stop(bot_id))
+            self._later(bot_id, self._stop_deleted(bot_id))
         for bot_id in self._around.fleet.bots.keys() - {row.id for row in rows} - self._instances.keys():
             self._around.fleet.forget(bot_id)
 
@@ -143,7 +157,7 @@ class StrategyManager:
     async def _reconcile(self, row: BotRow) -> None:
         instance, desired = self._instances.get(row.id), desired_state(row)
         if row.unreadable is not None:
-            if self._assignments.report_once(row):
+            if self._configs.report_once(row):
                 _log.warning("row_unreadable", bot_id=row.id, reason=row.unreadable)
         elif not desired.run:
             if instance is not None:
@@ -152,7 +166,8 @@ class StrategyManager:
             elif row.status in STOP_REQUESTS or (row.switched_off and row.status in _MAY_HOLD):
                 await self._answer_stop(row)
         elif instance is None:
-            await self._start(row)
+            if not await self._resumption.holds(row):
+                await self._start(row)
         elif desired.restart:
             _log.info("bot_restarting", bot_id=row.id, reason=desired.reason)
             self._later(row.id, self._stop(row.id))
@@ -160,7 +175,7 @@ class StrategyManager:
             await self._update(row, instance)
 
     async def _start(self, row: BotRow) -> None:
-        assignment = await self._assignments.first(row)
+        assignment = await self._configs.first(row)
         if assignment is None:
             return
         instance = BotInstance(self._around, assignment, limit=self._limit, on_news=self._awake.set)
@@ -175,16 +190,17 @@ class StrategyManager:
             if row.config_hash != instance.wanted_hash or row.status in _ASKED_AGAIN:
                 self._instances.pop(row.id)
                 self._awake.set()
-        elif row.config_hash == instance.assignment.config_hash:
-            self._assignments.forget(row.id)
+            return
+        if row.config_hash == instance.assignment.config_hash:
+            self._configs.forget(row.id)
             if row.config_hash != instance.wanted_hash:
                 instance.withdraw()
-            if row.status != BotStatus.RUNNING or "last_error" in row.extra_metadata:
-                await instance.reaffirm()
         elif row.config_hash != instance.wanted_hash:
-            assignment = await self._assignments.changed(row)
+            assignment = await self._configs.changed(row)
             if assignment is not None:
                 await instance.reload(assignment)
+        if row.status != BotStatus.RUNNING or "last_error" in row.extra_metadata:
+            await instance.reaffirm(row)
 
     async def _watch_for_stalls(self) -> None:
         """Beside the passes, which may wait for the database."""
@@ -202,6 +218,17 @@ class StrategyManager:
             return
         await instance.stop()  # which writes `stopped`, if it was this process that traded the bot
         self._instances.pop(bot_id, None)
+
+    async def _stop_deleted(self, bot_id: int) -> None:
+        """End a bot whose row is gone; what it holds at the venue stays as it is. The event outlives the row."""
+        instance = self._instances[bot_id]
+        held = instance.board.position_text or ("an order" if instance.holds else "")
+        left = f"{held} at account {instance.board.account!r}, watched by nobody" if held else "no position"
+        text = f"its row was deleted: the bot ended and left {left}"
+        _log.warning("row_gone", bot_id=bot_id, message=text)
+        await self._stop(bot_id)
+        await self._around.leases.forget(bot_id)
+        await self._around.store.note(bot_id, "row_gone", text)
 
     async def _answer_stop(self, row: BotRow) -> None:
         """A stop was requested of a bot that does not run here; answer it unless another process trades it.

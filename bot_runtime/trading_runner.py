@@ -16,6 +16,7 @@ from bot_runtime.companions import Companion, Companions
 from bot_runtime.engine.assembly import Surroundings
 from bot_runtime.engine.board import Phase
 from bot_runtime.health import HealthServer
+from bot_runtime.process_status import ProcessStatus
 from bot_runtime.settings import Settings
 from bot_runtime.strategy_manager import StrategyManager
 from bot_runtime.watchdog import Watchdog
@@ -39,6 +40,9 @@ class TradingRunner:
         self._companions = Companions(companions)
         self.stop = asyncio.Event()
         self.watchdog = Watchdog(settings.stall_seconds, exit_when_blocked=settings.exit_when_blocked)
+        status = ProcessStatus(
+            rows=manager.rows, brokers=around.brokers, companions=self._companions, unready=self.unready
+        )
         self.health = HealthServer(
             around.fleet,
             around.progress,
@@ -47,6 +51,8 @@ class TradingRunner:
             port=settings.port,
             stall_seconds=settings.stall_seconds,
             blocked=lambda: self.watchdog.lately_blocked_seconds,
+            token=settings.http_token,
+            facts=status.to_json,
         )
 
     async def run(self) -> None:
@@ -64,6 +70,7 @@ class TradingRunner:
             cleanup.callback(self.watchdog.stop)
             cleanup.push_async_callback(_within, _CLOSE_SECONDS, self._around.database.aclose)
             cleanup.push_async_callback(self._companions.aclose)
+            cleanup.push_async_callback(self._around.brokers.aclose)
             cleanup.push_async_callback(self.health.aclose)
             cleanup.push_async_callback(self._manager.shutdown)
             cleanup.push_async_callback(_ended, listening)
@@ -73,8 +80,8 @@ class TradingRunner:
         """Why this process should not be counted on now, or None."""
         if self.stop.is_set():
             return "stopping"
-        if not self._manager.reading:
-            return "the database does not answer" if self._manager.read_failures else "starting"
+        if self._manager.rows.reason is not None:
+            return self._manager.rows.reason
         for board in self._around.fleet.bots.values():
             if board.phase in _NOT_YET or (board.phase is Phase.RUNNING and board.database_away):
                 return f"bot {board.bot_id}: {board.shown_message or board.phase}"

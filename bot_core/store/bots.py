@@ -124,9 +124,10 @@ class BotStore:
             await self._event(connection, bot_id, "requested", f"{status} was requested", row.status, status)
             return True
 
-    async def observe(self, lease: Lease, status: BotStatus) -> bool:
+    async def observe(self, lease: Lease, status: BotStatus, *, keep_error: bool = False) -> bool:
         """Write `starting` or `running`, as the holder of the lease; False where the row asks for something else.
 
+        With `keep_error` the row's last error stands, since the bot runs on a document other than the row's.
         Raises LeaseLostError when another process trades the bot.
         """
         bot_id = lease.bot_id
@@ -140,7 +141,8 @@ class BotStore:
             metadata = {k: v for k, v in row.extra_metadata.items() if k not in {"stopped_by", "quarantined"}}
             if status is BotStatus.RUNNING:
                 values |= {"started_at": now, "last_heartbeat": now}
-                metadata = {k: v for k, v in metadata.items() if k not in {"last_error", "last_error_time"}}
+                if not keep_error:
+                    metadata = {k: v for k, v in metadata.items() if k not in {"last_error", "last_error_time"}}
             values["extra_metadata"] = metadata
             await connection.execute(update(bots).where(bots.c.id == bot_id).values(values))
             if row.status != status:

@@ -23,9 +23,10 @@ from bot_core.schema.types import AwareUTC
 
 DEFAULT_URL = "sqlite:///tradingbot.db"
 TRANSACTION_SECONDS = 10.0
-#: SQLSTATEs (or their classes) after which the same work may succeed one day: connection, resources, operator
-#: intervention, serialization and deadlock, a server that is read-only for now, rights not yet granted.
-_PASSING = ("08", "53", "57", "40", "55", "25006", "25P03", "42501")
+#: SQLSTATEs (or their classes) after which the same work may succeed one day: connection, a password or a database that
+#: is not there yet, resources, operator intervention, serialization and deadlock, a server that is read-only for now,
+#: rights not yet granted.
+_PASSING = ("08", "28", "3D", "53", "57", "40", "55", "25006", "25P03", "42501")
 _HIDDEN_IN_QUERY = ("password", "sslpassword", "passfile")
 _UNDEFINED_TABLE = "42P01"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -95,6 +95,12 @@ class LeaseStore:
         epoch = int(found.epoch) + 1
         await connection.execute(update(leases).where(leases.c.bot_id == bot_id).values(epoch=epoch, **values))
         return epoch
+
+    async def forget(self, bot_id: int) -> None:
+        """Remove the lease of a bot whose row is gone, where the database did not (SQLite, by whoever deleted it)."""
+        orphan = (leases.c.bot_id == bot_id) & ~select(bots.c.id).where(bots.c.id == bot_id).exists()
+        async with self.database.write() as connection:
+            await connection.execute(delete(leases).where(orphan))
 
     async def release(self, lease: Lease) -> None:
         """Let the next process take over at once."""

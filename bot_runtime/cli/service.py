@@ -5,10 +5,15 @@ import sys
 from collections.abc import Collection
 from typing import Annotated
 
+import structlog
 import typer
 
-from bot_runtime.cli.run import POLL_HELP, PORT_HELP, adapted, prepare
-from bot_runtime.settings import Settings
+from bot_runtime.app import build_runner
+from bot_runtime.cli.run import HOST_HELP, POLL_HELP, PORT_HELP, adapted, log_to_stderr
+from bot_runtime.http_access import is_local
+from bot_runtime.settings import THIS_MACHINE, Settings
+
+_log = structlog.get_logger(__name__)
 
 
 def register(app: typer.Typer) -> None:
@@ -25,17 +30,28 @@ def id_list(text: str) -> list[int]:
 def serve(
     *,
     bots: Annotated[list[int] | None, typer.Option(parser=id_list, metavar="ID,ID...", help="Only these.")] = None,
-    user: Annotated[int | None, typer.Option(metavar="ID", help="Only the bots of this user.")] = None,
+    user: Annotated[str | None, typer.Option(metavar="EMAIL|ID", help="Only the bots of this user.")] = None,
+    no_resume: Annotated[
+        bool, typer.Option("--no-resume", help="Bots of the last process stay stopped until they are asked for.")
+    ] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Log lines, also on a terminal.")] = False,
+    host: Annotated[str | None, typer.Option(metavar="ADDRESS", help=f"{HOST_HELP} {THIS_MACHINE}.")] = None,
     port: Annotated[int | None, typer.Option(metavar="PORT", help=PORT_HELP)] = None,
     poll_interval: Annotated[float | None, typer.Option(metavar="SECONDS", help=POLL_HELP)] = None,
 ) -> int:
+    settings = adapted(host, port, poll_interval, default_host=THIS_MACHINE)
+    log_to_stderr(settings, json=False)
+    if not is_local(settings.host) and not settings.http_token:
+        text = "anyone who reaches this address reads /status and /metrics; set TRADINGBOT_HTTP_TOKEN"
+        _log.warning("http_open_to_all", host=settings.host, port=settings.port, message=text)
     terminal = sys.stdout.isatty() and not plain
-    return asyncio.run(_serve(adapted(port, poll_interval), bots, user, terminal=terminal))
+    return asyncio.run(_serve(settings, bots, user, resume=not no_resume, terminal=terminal))
 
 
-async def _serve(settings: Settings, ids: Collection[int] | None, user_id: int | None, *, terminal: bool) -> int:
-    runner, fleet = prepare(settings, ids, user_id, json=False)
+async def _serve(
+    settings: Settings, ids: Collection[int] | None, user: str | None, *, resume: bool, terminal: bool
+) -> int:
+    runner, fleet = build_runner(settings, ids=ids, user=user, resume=resume)
     if terminal:
         from bot_runtime.cli.dashboard import shown  # noqa: PLC0415  # a service without a terminal draws nothing
 

@@ -5,7 +5,7 @@ It trades nothing: it reads, warms up, adopts, and settles what the last process
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from bot_core.models.config import BotConfig
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.leases import Lease, LeaseStore
-from bot_runtime.brokers.registry import build_broker
+from bot_runtime.broker_manager import BrokerManager
 from bot_runtime.domain.account import Account
 from bot_runtime.domain.market import MarketRules
 from bot_runtime.domain.money import CENT8
@@ -45,6 +45,7 @@ class Surroundings:
     fleet: FleetBoard
     progress: Progress
     rhythm: Rhythm
+    brokers: BrokerManager = field(default_factory=BrokerManager)
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,10 @@ async def build_engine(
     """
     config = assigned.config
     async with AsyncExitStack() as undo:
-        broker = build_broker(config, interval_seconds=interval_seconds(config.data.interval))
+        seconds = interval_seconds(config.data.interval)
+        broker, rules = await around.brokers.connect(assigned.row.id, config, interval_seconds=seconds)
         undo.push_async_callback(broker.aclose)
-        market = _storable(await broker.connect())
+        market = _storable(rules)
         mark()
         board.account, board.clock_skew = broker.account, broker.clock_skew
         ledger = Ledger(around.database, around.leases, lease, assigned.row, config, broker.account)

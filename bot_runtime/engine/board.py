@@ -56,6 +56,7 @@ class BotBoard:
     restarts: int = 0
     epoch: int | None = None
     config_hash: str = ""
+    config_error: str = ""
 
     @property
     def shown_message(self) -> str:
@@ -63,7 +64,8 @@ class BotBoard:
         if self.phase is Phase.ERROR and self.message:
             return self.message
         away = "the database does not answer; no order is sent meanwhile" if self.database_away else ""
-        return self.halted or away or self.message or self.venue_trouble or self.feed_trouble
+        invalid = f"keeps its last good configuration: {self.config_error}" if self.config_error else ""
+        return self.halted or away or self.message or self.venue_trouble or self.feed_trouble or invalid
 
     @property
     def heartbeat_age(self) -> float | None:
@@ -107,6 +109,7 @@ class BotBoard:
             "restarts": self.restarts,
             "lease_epoch": self.epoch,
             "config_hash": self.config_hash,
+            "config_error": self.config_error or None,
         }
 
 

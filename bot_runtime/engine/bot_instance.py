@@ -13,7 +13,7 @@ from itertools import count
 import structlog
 
 from bot_core.logs import masked
-from bot_core.models.bot import Quarantine
+from bot_core.models.bot import BotRow, Quarantine
 from bot_core.models.errors import (
     FatalError,
     InvalidBotError,
@@ -78,6 +78,11 @@ class BotInstance:
         return self._choice.wanted.config_hash
 
     @property
+    def holds(self) -> bool:
+        """Whether it has a position or an order, as far as is known here."""
+        return self._tenure.holds or self.board.position is not None
+
+    @property
     def done(self) -> bool:
         return self._task is not None and self._task.done()
 
@@ -110,13 +115,14 @@ class BotInstance:
             self.board.phase = Phase.STOPPED
         finally:
             self._around.progress.forget(self._loop)
+            self._around.brokers.forget(self.bot_id)
             await self._release(lease)
 
-    async def kill(self) -> None:
-        """Cancel without draining: for when the time to drain is over."""
+    async def kill(self, seconds: float = CANCEL_SECONDS) -> None:
+        """Cancel without draining and wait so long: for when the time to drain is over."""
         if self._task is not None:
             self._task.cancel()
-            await asyncio.wait({self._task}, timeout=CANCEL_SECONDS)
+            await asyncio.wait({self._task}, timeout=seconds)
 
     async def reload(self, assignment: Assignment) -> None:
         """Go on with another document: at the next bar boundary, or once the bot is flat, or not before a restart.
@@ -142,9 +148,9 @@ class BotInstance:
         """There may be news in the database: let the next heartbeat come at once."""
         self._tenure.hurry()
 
-    async def reaffirm(self) -> None:
-        """Write `running` over a row that says something else of a bot that runs."""
-        await self._tenure.reaffirm()
+    async def reaffirm(self, row: BotRow) -> None:
+        """Write `running` over a row that says something else of a bot that runs, and take away a mended error."""
+        await self._tenure.reaffirm(row)
 
     async def interrupt(self, age: float) -> None:
         """Cancel a run that stands still, which counts as a failure; report one that can't be cancelled, and leave it.
@@ -179,6 +185,7 @@ class BotInstance:
                 await self._pause(backoff_seconds(in_a_row))
         finally:
             self._around.progress.forget(self._loop)
+            self._around.brokers.forget(self.bot_id)
 
     async def _attempt(self) -> bool:
         """Run once. True when there is nothing to try again."""

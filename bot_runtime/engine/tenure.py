@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
-from bot_core.models.bot import BotStatus, StoppedBy, stopped_by
+from bot_core.models.bot import BotRow, BotStatus, StoppedBy, stopped_by
 from bot_core.models.config import parse_config
 from bot_core.models.errors import InvalidBotError
 from bot_core.store.leases import Lease
@@ -100,10 +100,16 @@ class Tenure:
         if self._engine is not None:
             self._engine.beat_soon()
 
-    async def reaffirm(self) -> None:
+    async def reaffirm(self, row: BotRow) -> None:
         """Write `running` again over a row that says something else of a bot that runs, and forget a mended error."""
-        if self._lease is not None and not self._choice.kept:
-            await self._around.store.observe(self._lease, BotStatus.RUNNING)
+        mended = "last_error" in row.extra_metadata and not self._troubled
+        if self._lease is not None and (mended or row.status != BotStatus.RUNNING):
+            await self._around.store.observe(self._lease, BotStatus.RUNNING, keep_error=self._troubled)
+
+    @property
+    def _troubled(self) -> bool:
+        """Whether an older document runs because the row's can't: the row's error then stands."""
+        return bool(self._choice.kept or self._board.config_error)
 
     async def _build(self, lease: Lease) -> BotEngine:
         self._mark()
@@ -118,9 +124,8 @@ class Tenure:
 
     async def _announce(self, lease: Lease, *, write: bool) -> None:
         """Say that the bot runs. The row is written at the start and where an error is mended, not at each reload."""
-        kept = self._choice.kept
-        self._show(Phase.RUNNING, kept)
-        if not kept and (not write or await self._around.store.observe(lease, BotStatus.RUNNING)):
+        self._show(Phase.RUNNING, self._choice.kept)
+        if not write or await self._around.store.observe(lease, BotStatus.RUNNING, keep_error=self._troubled):
             _log.info("bot_running", epoch=lease.epoch, config_hash=self._choice.running.config_hash)
 
     async def _run_engine(self, engine: BotEngine, lease: Lease) -> None:

@@ -17,6 +17,7 @@ from bot_core.store import journal
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.halts import HaltStore
+from bot_runtime import broker_manager
 from bot_runtime.domain.order import Purpose
 from bot_runtime.engine import assembly, bot_engine, comparison, order_desk, restraint
 from bot_runtime.engine.order_desk import UnexplainedError
@@ -89,7 +90,7 @@ async def bench(
     found = Bench(sqlite_url, bot_id, venue)
     for module in (order_desk, comparison, bot_engine, restraint, journal):
         monkeypatch.setattr(module, "datetime", on_the_clock(clock))
-    monkeypatch.setattr(assembly, "build_broker", lambda *_, **__: CURRENT[-1].broker())
+    monkeypatch.setattr(broker_manager, "build_broker", lambda *_, **__: CURRENT[-1].broker())
     monkeypatch.setattr(assembly, "build_feed", lambda *_, **__: ScriptedFeed(found.world))
     monkeypatch.setattr(assembly, "build_strategy", lambda _config: ScriptedStrategy(found.world))
     monkeypatch.setattr(assembly, "RiskGuard", lambda *_, **__: Guard(found.world))

@@ -4,6 +4,7 @@ import signal
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,6 +141,12 @@ def test_a_frozen_database_makes_a_process_not_ready_and_never_dead(own_server: 
         wait_until(lambda: service.get("/readyz")[0] == 200, 90, "ready again", tell=service.log.read_text)
 
 
+def told_away(service: Service) -> dict[str, Any]:
+    """`/status`, once three tries to read the rows have failed."""
+    shown = service.get("/status")[1]
+    return shown if shown["database"]["state"] == "away" and shown["database"]["failures"] >= 3 else {}
+
+
 def test_a_service_on_a_database_that_is_down_waits_and_stays_alive(tmp_path: Path) -> None:
     programs = find_postgres()
     if programs is None:
@@ -149,9 +156,17 @@ def test_a_service_on_a_database_that_is_down_waits_and_stays_alive(tmp_path: Pa
         with Service(tmp_path, server.url(), "serve") as service:
             wait_until(lambda: "rows_not_read" in service.log.read_text(), 30, "the first failed read")
             assert service.get("/healthz")[0] == 200
-            assert server.password not in service.log.read_text()
+            assert service.get("/readyz") == (503, {"ready": False, "reason": "the database does not answer"})
+            shown = wait_until(lambda: told_away(service), 30, "three tries")
+            assert shown["bots"] == []
+            assert "Connection refused" in shown["database"]["error"]
+            assert server.password not in service.log.read_text() + str(shown)
             server.start()
             upgrade(server.url())
             wait_until(lambda: service.get("/readyz")[0] == 200, 60, "readiness", tell=service.log.read_text)
+            assert service.get("/status")[1]["database"]["state"] == "up"
+        tries = [event["retry"] for event in service.events() if event["event"] == "rows_not_read"]
+        assert tries == list(range(1, len(tries) + 1))
+        assert "rows_read_again" in {event["event"] for event in service.events()}
     finally:
         server.close()

@@ -26,6 +26,7 @@ from bot_core.store.database import Database
 from bot_core.store.halts import HaltStore
 from bot_core.store.journal import WORKING, OrderState
 from bot_core.store.upgrade import upgrade
+from bot_runtime import broker_manager
 from bot_runtime.domain.order import OrderStatus, Purpose
 from bot_runtime.engine import assembly, bookings, bot_engine, comparison, order_desk, restraint
 from bot_runtime.engine.bookings import UnexplainedError
@@ -73,7 +74,7 @@ class Trading(RuleBasedStateMachine):
         self.world.stop = Decimal(80) if stop else None
         for module in (order_desk, bookings, comparison, bot_engine, restraint, journal):
             self.patched.setattr(module, "datetime", on_the_clock(clock))
-        self.patched.setattr(assembly, "build_broker", lambda *_, **__: CURRENT[-1].broker())
+        self.patched.setattr(broker_manager, "build_broker", lambda *_, **__: CURRENT[-1].broker())
         self.patched.setattr(assembly, "build_feed", lambda *_, **__: ScriptedFeed(self.world))
         self.patched.setattr(assembly, "build_strategy", lambda _config: ScriptedStrategy(self.world))
         self.patched.setattr(assembly, "RiskGuard", lambda *_, **__: ScriptedGuard(self.world))
