@@ -65,7 +65,7 @@ class Restraint:
         if halt is None:
             if before:
                 _log.warning("halt_over", was=before)
-                await self._desk.ledger.note("halt_over", "no halt holds this bot any more")
+                await self._desk.ledger.released()
             return
         if known is None or known.id != halt.id:
             _log.warning("halt_obeyed", halt=str(halt), flatten=halt.flatten)
