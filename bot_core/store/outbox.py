@@ -93,6 +93,14 @@ async def queue(connection: AsyncConnection, subject: Subject, write: Callable[[
             await connection.execute(insert(messages), told)
 
 
+async def post(connection: AsyncConnection, subject: Subject, letter: Letter) -> int:
+    """Queue a letter for the owner, for its own sake: what goes wrong is the caller's. Returns the number of rows."""
+    told = build_messages(subject, letter, Targets.of(os.environ), at=datetime.now(UTC))
+    if told:
+        await connection.execute(insert(messages), told)
+    return len(told)
+
+
 async def admins_of(connection: AsyncConnection) -> list[Admin]:
     """Every admin who can be reached by Telegram, once an identity."""
     query = (
@@ -130,7 +138,8 @@ async def _apart(connection: AsyncConnection, subject: Subject) -> AsyncIterator
 
 
 def _message(subject: Subject, letter: Letter, to: Address, *, at: datetime, title: str = "") -> Message:
-    paper = " (Paper Trading)" if subject.mode == "paper" else ""
+    apart = "\n" if "\n" in letter.text else " "
+    paper = f"{apart}(Paper Trading)" if subject.mode == "paper" else ""
     return {
         "message_type": letter.kind,
         "priority": letter.priority,

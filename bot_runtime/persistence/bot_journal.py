@@ -39,9 +39,6 @@ from bot_runtime.persistence.rows import (
 )
 from bot_runtime.persistence.snapshot import Snapshot
 
-#: More than the limits that a bot has: of each day the newest notes are looked at.
-_LIMITS_A_DAY = 20
-
 
 class BotJournal:
     """Reads and writes for one bot under one lease."""
@@ -123,12 +120,14 @@ class BotJournal:
         """Tell the owner that a limit keeps the bot from entries, where he wants to know: once a limit and day."""
         if not self.config.notifications.risk_alerts:
             return
-        new = {"limit": limit, "day": datetime.now(UTC).date().isoformat()}
-        this = (events.c.bot_id == self.row.id) & (events.c.kind == "limit_reached")
-        newest = select(events.c.new_value).where(this).order_by(events.c.id.desc()).limit(_LIMITS_A_DAY)
+        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        new = {"limit": limit, "day": today.date().isoformat()}
+        noted = select(events.c.new_value).where(
+            events.c.bot_id == self.row.id, events.c.at >= today, events.c.kind == "limit_reached"
+        )
         async with self.database.write() as connection:
             await self.lease.check(connection)
-            if new in [*await connection.scalars(newest)]:
+            if new in [*await connection.scalars(noted)]:
                 return
             await self._event(connection, "limit_reached", message, new=new)
             await self._tell(connection, partial(limit_letter, self.row.name, limit, message))
@@ -144,12 +143,17 @@ class BotJournal:
             await self._event(connection, "halt_obeyed", str(halt), new=new)
             await self._tell(connection, partial(halted_letter, self.row.name, halt))
 
-    async def released(self) -> None:
-        """Note that no halt holds the bot any more, and tell the owner."""
+    async def released(self) -> bool:
+        """Note that no halt holds the bot any more, and tell the owner; False where none had been obeyed."""
+        both = (events.c.bot_id == self.row.id) & events.c.kind.in_(("halt_obeyed", "halt_over"))
+        newest = select(events.c.kind).where(both).order_by(events.c.id.desc()).limit(1)
         async with self.database.write() as connection:
+            if await connection.scalar(newest) != "halt_obeyed":
+                return False
             await self.lease.check(connection)
             await self._event(connection, "halt_over", "no halt holds this bot any more")
             await self._tell(connection, partial(resumed_letter, self.row.name))
+            return True
 
     async def _tell_error(self, connection: AsyncConnection, message: str, order: str | None) -> None:
         facts = {} if order is None else {"correlation_id": order, "client_order_id": order}

@@ -77,6 +77,6 @@ def amount(value: Decimal) -> str:
     return format(round(value, 8).normalize(), "f")
 
 
-def money(value: Decimal) -> str:
-    """With its sign and two decimals; more where two would say nothing."""
-    return f"{value:+,.2f}" if abs(value) >= _MONEY_STEP or not value else f"{round(value, 8):+f}"
+def money(value: Decimal, *, sign: str = "+") -> str:
+    """Two decimals, more where two would say nothing; with its sign, or with `sign` "" that of losses only."""
+    return format(value, f"{sign},.2f") if abs(value) >= _MONEY_STEP or not value else format(value, f"{sign}.8f")

@@ -257,7 +257,11 @@ def test_every_source_of_bars_can_be_named(source: str) -> None:
         (("risk_management", "trailing_stop"), "on", "'on' is neither true nor false"),
         (("notifications", "position_opened"), None, "is neither true nor false; allowed: true, false"),
         (("notifications", "notify_telegram_chat_id"), [1], "[1] is no chat id"),
-        (("notifications", "notify_email"), "me, you@x.de", "is not allowed; allowed: an address such as me@example.com"),
+        (
+            ("notifications", "notify_email"),
+            "me, you@x.de",
+            "is not allowed; allowed: an address such as me@example.com",
+        ),
         (("notifications", "performance_summaries"), ["hourly"], "allowed: daily, weekly, monthly, none, off"),
         (("notifications", "performance_summaries"), True, "True is no period of summaries; allowed: daily, weekly"),
         (("notifications", "channels"), "apprise", "is no list of channels; allowed: at most 10 names"),
