@@ -254,7 +254,7 @@ def as_it_was(section: dict[str, Any], purpose: Purpose, environment: Mapping[st
 
 def test_every_sample_is_told_of_as_it_was() -> None:
     found = sections()
-    assert len(found) >= 37
+    assert len(found) >= 35
     purposes = (Purpose.TRADE_BUY, Purpose.TRADE_SELL, Purpose.ERROR, Purpose.BOT_EVENT)
     environments = (NOTHING, BOTH_SET, {EMAIL_VARIABLE: "all@example.com"}, {CHAT_VARIABLE: "555"})
     for place, section in found:
