@@ -113,8 +113,12 @@ def _data(figures: Summary, period: Period, zone: tzinfo) -> dict[str, Any]:
         "losses": figures.losses,
         "win_rate": figures.win_rate_percent,
         "profit_factor": figures.profit_factor,
-        "net_pnl": str(round_money(figures.net_pnl)),
-        "fees": str(round_money(figures.commission)),
-        "best": None if figures.best is None else str(round_money(figures.best.net_pnl)),
-        "worst": None if figures.worst is None else str(round_money(figures.worst.net_pnl)),
+        "net_pnl": _text(figures.net_pnl),
+        "fees": _text(figures.commission),
+        "best": None if figures.best is None else _text(figures.best.net_pnl),
+        "worst": None if figures.worst is None else _text(figures.worst.net_pnl),
     }
+
+
+def _text(value: Decimal) -> str:
+    return format(round_money(value), "f")

@@ -235,8 +235,9 @@ def as_it_was(section: dict[str, Any], purpose: Purpose, environment: Mapping[st
     flags = dict(section)
     for name in ("telegram", "email"):
         nested = flags.pop(name, None) or {}
+        if nested:
+            flags[f"{name}_enabled"] = nested["enabled"]
         if nested.get("enabled"):
-            flags[f"{name}_enabled"] = True
             words = {"trade_entry": "position_opened", "trade_exit": "position_closed", "error": "error_notifications"}
             flags |= {flag: True for word, flag in words.items() if word in nested["notify_on"]}
     wanted = {

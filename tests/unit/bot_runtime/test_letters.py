@@ -66,7 +66,7 @@ def test_an_entry_says_what_was_bought_for_how_much_and_why() -> None:
 def test_an_exit_says_what_was_earned_in_money_and_per_cent_how_long_it_took_and_why() -> None:
     letter = closed_letter(config(), a_trade(), client_order_id="tb7-ex-1")
     assert letter.title == "Position Closed: ETHUSDT"
-    assert letter.text == "SELL 0.5 ETHUSDT @ 2100 (P&L: +47.95 / +4.79%, held 1d 2h 3m, take_profit)"
+    assert letter.text == "SELL 0.5 ETHUSDT @ 2100 (P&L: +47.95 / +4.80%, held 1d 2h 3m, take_profit)"
     assert (letter.kind, letter.purpose) == ("trade_exit", Purpose.TRADE_SELL)
     assert letter.data == {
         "order_type": "SELL",
