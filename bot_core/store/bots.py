@@ -3,9 +3,10 @@
 An observation never overwrites a request that was written meanwhile (`may_write`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -15,11 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot_core.models.bot import REQUESTS, BotRow, BotStatus, Quarantine, StoppedBy, desired_state, may_write, stopped_by
 from bot_core.models.config import parse_config
 from bot_core.models.errors import TradingBotError, first_line
-from bot_core.schema import bots, messages, users
+from bot_core.models.recipients import Subject
+from bot_core.schema import bots, users
 from bot_core.store.database import Database
 from bot_core.store.events import record_event
 from bot_core.store.leases import Lease
-from bot_core.store.outbox import error_message
+from bot_core.store.lifecycle import START, start_reason, started_letter, stopped_letter, stops
+from bot_core.store.outbox import Letter, error_letter, queue
 
 _log = structlog.get_logger(__name__)
 _COLUMNS = (
@@ -139,14 +142,19 @@ class BotStore:
             now = datetime.now(UTC)
             values: dict[str, Any] = {"status": status, "updated_at": now}
             metadata = {k: v for k, v in row.extra_metadata.items() if k not in {"stopped_by", "quarantined"}}
+            began = start_reason(row)
             if status is BotStatus.RUNNING:
                 values |= {"started_at": now, "last_heartbeat": now}
-                if not keep_error:
-                    metadata = {k: v for k, v in metadata.items() if k not in {"last_error", "last_error_time"}}
+                gone = {START} if keep_error else {START, "last_error", "last_error_time"}
+                metadata = {k: v for k, v in metadata.items() if k not in gone}
+            elif began:
+                metadata[START] = began  # told once the bot runs, by whichever process gets that far
             values["extra_metadata"] = metadata
             await connection.execute(update(bots).where(bots.c.id == bot_id).values(values))
             if row.status != status:
                 await self._event(connection, bot_id, "status", f"the bot is {status}", row.status, status)
+            if status is BotStatus.RUNNING and began:
+                await self._tell(connection, row, partial(started_letter, row.name, began))
             return True
 
     async def stopped(self, bot_id: int, lease: Lease | None = None) -> StoppedBy | None:
@@ -168,6 +176,8 @@ class BotStore:
             values = {"status": BotStatus.STOPPED, "extra_metadata": metadata, "updated_at": datetime.now(UTC)}
             await connection.execute(update(bots).where(bots.c.id == bot_id).values(values))
             await self._event(connection, bot_id, "stopped", f"the bot stopped: {reason}", row.status, "stopped")
+            if stops(row, reason):
+                await self._tell(connection, row, partial(stopped_letter, row.name, reason))
             return reason
 
     async def failed(
@@ -196,16 +206,20 @@ class BotStore:
             if may:
                 values["status"] = BotStatus.ERROR
             await connection.execute(update(bots).where(bots.c.id == bot_id).values(values))
-            told = error_message(row, message)
-            if told is not None:
-                await connection.execute(insert(messages).values(told))
             kind = "error" if quarantine is None else "quarantined"
             await self._event(connection, bot_id, kind, message, row.status, values.get("status", row.status))
+            priority = "CRITICAL" if may else "HIGH"  # it does not run
+            await self._tell(connection, row, partial(error_letter, message, name=row.name, priority=priority))
 
     async def note(self, bot_id: int, kind: str, message: str, *, old: Any = None, new: Any = None) -> None:
         """Append to `bot_events`."""
         async with self.database.write() as connection:
             await record_event(connection, bot_id, kind, message, actor=self.actor, old=old, new=new)
+
+    @staticmethod
+    async def _tell(connection: AsyncConnection, row: BotRow, write: Callable[[], Letter]) -> None:
+        """Queue a letter in the transaction of what it tells of, which it never spoils."""
+        await queue(connection, Subject.readable(row), write)
 
     async def _event(
         self, connection: AsyncConnection, bot_id: int, kind: str, message: str, old: str, new: str

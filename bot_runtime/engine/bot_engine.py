@@ -29,6 +29,7 @@ from bot_runtime.engine.teller import Teller
 from bot_runtime.feeds.base import Feed
 from bot_runtime.persistence.ledger import Ledger
 from bot_runtime.persistence.rows import WorkingOrder
+from bot_runtime.risk.refusal import SHARED
 
 _log = structlog.get_logger(__name__)
 #: Between a heartbeat and one that is asked for: however often the row changes, the database is not asked more often.
@@ -192,14 +193,14 @@ class BotEngine:
         self._board.bars += 1
         self._board.bar_time = bar.time
         self._board.last_price = bar.close
-        refused = kernel.refused
+        refused, limit = kernel.refused, kernel.limited_by
         if intent is not None:
-            refused = await self._order(intent)
+            refused, limit = await self._order(intent), SHARED
             await self._teller.reduction(intent)
         elif kernel.watches:
             await desk.protect()
         if refused:
-            await self._teller.refusal(refused)
+            await self._teller.refusal(refused, limit)
         self._teller.show()
 
     async def _fills(self, bar: Bar) -> None:

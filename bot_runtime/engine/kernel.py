@@ -59,6 +59,8 @@ class Kernel:
         self.now: datetime | None = None
         #: Why the signal of the last bar became no order; empty where it did, or where there was none.
         self.refused = ""
+        #: The key of the document's limit that kept the signal of the last bar from an order; empty where none did.
+        self.limited_by = ""
         #: Why the protective stop of the open position can't rest at the venue; empty where it can, or none is wanted.
         self.stop_impossible = ""
         self.market = market or MarketRules()
@@ -135,7 +137,7 @@ class Kernel:
         While the rules know too few bars, only the guard is asked.
         """
         self.history.append(bar)
-        self.refused = ""
+        self.refused = self.limited_by = ""
         view = View(self.history, self.strategy.indicators, tail=TAIL) if self._evaluates(bar) else None
         return self.decide(bar, view, hold)
 
@@ -250,7 +252,7 @@ class Kernel:
         if self.guard is not None and self.guard.limits_entries:
             admitted = self.guard.admit(quantity, price, bar.time, self.account)
             if isinstance(admitted, Refusal):
-                self.refused = f"entry signal, but {admitted.message}"
+                self.refused, self.limited_by = f"entry signal, but {admitted.message}", admitted.limit
                 return ZERO
             quantity = admitted
         quantity = self.market.quantity(quantity)

@@ -35,6 +35,7 @@ class Restraint:
         self._board = board
         self._now_counts = feed.live or desk.broker.live
         self._halt: Halt | None = None
+        self._first = True
         self._steps = self._tries = 0
         self._next_try = 0.0
         self._tried_at: datetime | None = None
@@ -62,10 +63,11 @@ class Restraint:
         self._halt = halt
         self.learn(halt)
         self._board.halted = "" if halt is None else str(halt)
+        first, self._first = self._first, False
         if halt is None:
-            if before:
+            # The last process may have ended while it was halted: then the end of the halt is still to be told.
+            if (before or first) and await self._desk.ledger.released():
                 _log.warning("halt_over", was=before)
-                await self._desk.ledger.note("halt_over", "no halt holds this bot any more")
             return
         if known is None or known.id != halt.id:
             _log.warning("halt_obeyed", halt=str(halt), flatten=halt.flatten)

@@ -3,6 +3,8 @@
 It decides nothing, and nothing that it can't tell is a reason to stop.
 """
 
+from datetime import UTC, date, datetime
+
 import structlog
 
 from bot_core.models.errors import DatabaseUnavailableError
@@ -11,6 +13,7 @@ from bot_runtime.engine.board import BotBoard, Phase
 from bot_runtime.engine.order_desk import OrderDesk
 from bot_runtime.feeds.base import Feed
 from bot_runtime.persistence.snapshot import balance_of
+from bot_runtime.risk.refusal import SHARED, TOLD
 
 _log = structlog.get_logger(__name__)
 #: Seconds between the venue's clock and ours from which on it is reported.
@@ -24,14 +27,29 @@ class Teller:
         self._board = board
         self._refused = self._reduced = ""
         self._skewed = False
+        self._told: set[tuple[str, date]] = set()
 
-    async def refusal(self, why: str) -> None:
-        """A signal that could not become an order: once, not on every bar that repeats it."""
+    async def refusal(self, why: str, limit: str = "") -> None:
+        """A signal that could not become an order: once, not on every bar that repeats it. `limit` kept it back."""
         if why != self._refused:
             self._refused = self._board.refused = why
             self._board.count_order("refused")
             _log.warning("order_refused", reason=why)
             await self._note("refused", why)
+        if limit in TOLD or limit == SHARED:
+            await self._risk(limit, why)
+
+    async def _risk(self, limit: str, why: str) -> None:
+        """Tell the owner of a limit, once a day, whatever figures it comes with."""
+        cause = limit, datetime.now(UTC).date()
+        if cause in self._told:
+            return
+        try:
+            await self._desk.ledger.limited(limit, why)
+        except DatabaseUnavailableError as error:
+            _log.warning("limit_not_told", limit=limit, error=str(error))
+        else:
+            self._told = {told for told in self._told if told[1] == cause[1]} | {cause}
 
     async def reduction(self, intent: OrderIntent) -> None:
         """An entry that a limit made smaller than its sizing: once, not on every bar that repeats it."""

@@ -3,17 +3,20 @@
 Each method that writes is one transaction. It books nothing: that is the ledger's.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot_core.models.bot import BotRow
 from bot_core.models.config import BotConfig
 from bot_core.models.halt import Halt
-from bot_core.schema import events, messages
+from bot_core.models.recipients import Subject
+from bot_core.schema import events
 from bot_core.store.database import Database
 from bot_core.store.events import record_event
 from bot_core.store.heartbeat import Beat, beat
@@ -27,8 +30,9 @@ from bot_core.store.journal import (
     reopen,
 )
 from bot_core.store.leases import Lease, LeaseStore
-from bot_core.store.outbox import error_message
+from bot_core.store.outbox import Letter, error_letter, queue
 from bot_runtime.domain.order import OrderIntent, OrderReport
+from bot_runtime.persistence.messages import halted_letter, limit_letter, resumed_letter
 from bot_runtime.persistence.rows import (
     state_values,
     working_order,
@@ -48,6 +52,7 @@ class BotJournal:
         self.row = row
         self.config = config
         self.account = account
+        self.subject = Subject.of(row, config)
 
     async def mark(self, client_order_id: str, state: OrderState, **values: Any) -> bool:
         """Move an order in the journal; False where its present state does not allow it."""
@@ -90,7 +95,7 @@ class BotJournal:
             if not await reopen(connection, client_order_id):
                 return False
             await self._event(connection, "order_late", why, correlation_id=client_order_id)
-            await self._tell_owner(connection, why)
+            await self._tell_error(connection, why, client_order_id)
             return True
 
     async def beat(self, snapshot: Snapshot | None) -> Beat:
@@ -105,11 +110,27 @@ class BotJournal:
             await self._event(connection, kind, message, new=new, correlation_id=correlation_id)
 
     async def alert(self, kind: str, message: str, *, correlation_id: str | None = None) -> None:
-        """Append to `bot_events` and tell the owner: for what a person should look at."""
+        """Append to `bot_events` and tell owner and admins: for what a person should look at."""
         async with self.database.write() as connection:
             await self.lease.check(connection)
             await self._event(connection, kind, message, correlation_id=correlation_id)
-            await self._tell_owner(connection, message)
+            await self._tell_error(connection, message, correlation_id)
+
+    async def limited(self, limit: str, message: str) -> None:
+        """Tell the owner that a limit keeps the bot from entries, where he wants to know: once a limit and day."""
+        if not self.config.notifications.risk_alerts:
+            return
+        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        new = {"limit": limit, "day": today.date().isoformat()}
+        noted = select(events.c.new_value).where(
+            events.c.bot_id == self.row.id, events.c.at >= today, events.c.kind == "limit_reached"
+        )
+        async with self.database.write() as connection:
+            await self.lease.check(connection)
+            if new in [*await connection.scalars(noted)]:
+                return
+            await self._event(connection, "limit_reached", message, new=new)
+            await self._tell(connection, partial(limit_letter, self.row.name, limit, message))
 
     async def obeyed(self, halt: Halt) -> None:
         """Note that a halt holds the bot from now on, and tell the owner: once, whoever obeys it again."""
@@ -120,12 +141,27 @@ class BotJournal:
                 return
             new = {"halt": halt.id, "scope": halt.scope, "flatten": halt.flatten}
             await self._event(connection, "halt_obeyed", str(halt), new=new)
-            await self._tell_owner(connection, str(halt))
+            await self._tell(connection, partial(halted_letter, self.row.name, halt))
 
-    async def _tell_owner(self, connection: AsyncConnection, message: str) -> None:
-        told = error_message(self.row, message)
-        if told is not None:
-            await connection.execute(insert(messages).values(told))
+    async def released(self) -> bool:
+        """Note that no halt holds the bot any more, and tell the owner; False where none had been obeyed."""
+        both = (events.c.bot_id == self.row.id) & events.c.kind.in_(("halt_obeyed", "halt_over"))
+        newest = select(events.c.kind).where(both).order_by(events.c.id.desc()).limit(1)
+        async with self.database.write() as connection:
+            if await connection.scalar(newest) != "halt_obeyed":
+                return False
+            await self.lease.check(connection)
+            await self._event(connection, "halt_over", "no halt holds this bot any more")
+            await self._tell(connection, partial(resumed_letter, self.row.name))
+            return True
+
+    async def _tell_error(self, connection: AsyncConnection, message: str, order: str | None) -> None:
+        facts = {} if order is None else {"correlation_id": order, "client_order_id": order}
+        await self._tell(connection, partial(error_letter, message, name=self.row.name, **facts))
+
+    async def _tell(self, connection: AsyncConnection, write: Callable[[], Letter]) -> None:
+        """Queue a letter in the transaction of what it tells of, which it never spoils."""
+        await queue(connection, self.subject, write)
 
     async def _event(
         self,

@@ -4,17 +4,18 @@ Fill, trade, position, balance, journal, cursor and queued notification commit t
 nothing: what to write comes from the engine.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot_core.models.errors import InvalidBotError
-from bot_core.schema import bots, messages, positions, trades
+from bot_core.schema import bots, positions, trades
 from bot_core.schema import state as state_table
 from bot_core.store.config_history import record_change
 from bot_core.store.journal import (
@@ -25,11 +26,12 @@ from bot_core.store.journal import (
     write_intent,
 )
 from bot_core.store.limits import reserve
+from bot_core.store.outbox import Letter
 from bot_runtime.domain.order import OrderIntent, OrderReport, OrderStatus, Purpose, client_order_id
 from bot_runtime.domain.position import Position
 from bot_runtime.domain.trade import Trade
 from bot_runtime.persistence.bot_journal import BotJournal, filled_columns
-from bot_runtime.persistence.messages import closed_message, opened_message
+from bot_runtime.persistence.messages import closed_letter, opened_letter
 from bot_runtime.persistence.rows import (
     WorkingOrder,
     closed_position_values,
@@ -150,7 +152,7 @@ class Ledger(BotJournal):
             position_id = await self._insert_position(connection, position)
             values = open_trade_values(self.row, self.config, intent, position)
             await connection.execute(insert(trades).values(position_id=position_id, **values))
-            await self._finish(connection, snapshot, opened_message(self.row, self.config, position), intent)
+            await self._finish(connection, snapshot, intent, partial(opened_letter, self.config, position))
             return True
 
     async def closed(self, intent: OrderIntent, report: OrderReport, trade: Trade, snapshot: Snapshot) -> bool:
@@ -161,7 +163,7 @@ class Ledger(BotJournal):
             position_id = await self._close_trade(connection, intent, trade)
             this = positions.c.id == position_id
             await connection.execute(update(positions).where(this).values(closed_position_values(trade)))
-            await self._finish(connection, snapshot, closed_message(self.row, self.config, trade), intent)
+            await self._finish(connection, snapshot, intent, partial(closed_letter, self.config, trade))
             return True
 
     async def reduced(self, intent: OrderIntent, report: OrderReport, position: Position, snapshot: Snapshot) -> bool:
@@ -171,7 +173,7 @@ class Ledger(BotJournal):
                 return False
             this = positions.c.id == (await self._open_trade(connection)).position_id
             await connection.execute(update(positions).where(this).values(reduced_position_values(position)))
-            await self._finish(connection, snapshot, None, intent)
+            await self._finish(connection, snapshot, intent)
             return True
 
     async def adopt(self, trade: Mapping[str, Any], position: Position, outdated: list[int]) -> None:
@@ -197,13 +199,17 @@ class Ledger(BotJournal):
         return await move(connection, report.client_order_id, state, **values)
 
     async def _finish(
-        self, connection: AsyncConnection, snapshot: Snapshot, message: dict[str, Any] | None, intent: OrderIntent
+        self,
+        connection: AsyncConnection,
+        snapshot: Snapshot,
+        intent: OrderIntent,
+        write: Callable[..., Letter] | None = None,
     ) -> None:
         await self._save(connection, snapshot)
         await self._write_balance(connection, snapshot)
-        if message is not None:
-            message["metadata"]["correlation_id"] = intent.client_order_id
-            await connection.execute(insert(messages).values(message))
+        if write is not None:
+            order = {"correlation_id": intent.client_order_id, "client_order_id": intent.client_order_id}
+            await self._tell(connection, partial(write, **order))
 
     async def _insert_position(self, connection: AsyncConnection, position: Position) -> int:
         values = position_values(self.row, self.config, position)

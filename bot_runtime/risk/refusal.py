@@ -5,6 +5,17 @@ from decimal import Decimal
 
 from bot_runtime.domain.money import round_money
 
+#: Limits of money and of trades: who wants to know of risks is told when one of them keeps a bot from entries. A
+#: schedule, a full account and a position that is open already are no risks.
+TOLD = frozenset(
+    {
+        "max_daily_loss", "max_daily_trades", "max_drawdown_pct", "max_exposure", "max_portfolio_risk",
+        "max_position_size",
+    }
+)  # fmt: skip
+#: The limits across bots, which are not the document's.
+SHARED = "shared_limits"
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

@@ -159,7 +159,7 @@ async def test_every_row_that_was_meant_to_run_runs_and_the_others_say_why_not(
         assert None not in {row[name] for row in await rows_of(ours, trades) for name in ("created_at", "position_id")}
         assert all(row["realized_pnl"] is not None for row in await rows_of(ours, positions))
         told = await rows_of(ours, messages)
-        assert {row["message_type"] for row in told} == {"trade_entry", "trade_exit"}
+        assert {row["message_type"] for row in told} == {"trade_entry", "trade_exit", "status"}
         assert {(row["status"], row["retry_count"], row["channels"][0]) for row in told} == {("PENDING", 0, "telegram")}
 
 

@@ -78,7 +78,8 @@ async def test_a_crash_before_or_after_any_single_commit_changes_nothing_in_the_
     transactions = await run(calm_url, calm)
     expected, told = await the_books(calm_url, calm)
     assert len(expected["trading_trades"]) >= 5
-    assert told == len(expected["bot_orders"]) - len([o for o in expected["bot_orders"] if o["state"] != "filled"])
+    filled = [order for order in expected["bot_orders"] if order["state"] == "filled"]
+    assert told == len(filled) + 1  # and one that the bot runs for the first time
     assert transactions > 20
 
     for crash_at in range(1, transactions + 1):

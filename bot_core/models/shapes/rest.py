@@ -1,8 +1,10 @@
 """Older forms inside risk_management and notifications, and secrets, which are nowhere kept."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bot_core.models.notification import FLAGGED, NO_SUMMARY, WEBHOOK_NAME, SummaryPeriod
 from bot_core.models.problem import looks_secret
 from bot_core.models.shapes.draft import Draft, Path
 
@@ -49,6 +51,34 @@ def settle_notifications(draft: Draft) -> None:
     for channel in _CHANNELS:
         if draft.get(*section, channel) == {}:
             draft.drop((*section, channel))
+    _channels_with_flags(draft)
+    _unread_before(draft)
+
+
+def _channels_with_flags(draft: Draft) -> None:
+    """A list of channels may name those that have a flag; the flag itself wins."""
+    path: Path = ("notifications", "channels")
+    names = draft.get(*path)
+    flagged = [name for name in names if name in FLAGGED] if isinstance(names, list) else []
+    for name in flagged:
+        if draft.get("notifications", f"{name}_enabled") is None:
+            draft.put(("notifications", f"{name}_enabled"), True, source=path)
+    if flagged:
+        draft.note(path, f"is read as {', '.join(f'{name}_enabled' for name in flagged)}")
+        draft.put(path, [name for name in names if name not in FLAGGED])
+
+
+def _unread_before(draft: Draft) -> None:
+    """Keys that nobody read for long hold whatever was written: what means nothing is no reason to refuse a bot."""
+    path: Path = ("notifications", "performance_summaries")
+    word = draft.get(*path)
+    known = (*SummaryPeriod, *NO_SUMMARY)
+    if isinstance(word, str) and word.strip().lower() not in known:
+        draft.drop(path, f"is no period of summaries and not read; known: {', '.join(known)}")
+    path = ("notifications", "webhook")
+    name = draft.get(*path)
+    if name is not None and not (isinstance(name, str) and re.fullmatch(WEBHOOK_NAME, name)):
+        draft.drop(path, "is not read: a webhook is named, such as ops, and its URL stands in WEBHOOK_OPS_URL")
 
 
 def _flags_of(draft: Draft, path: Path, *, use: bool) -> None:

@@ -257,6 +257,16 @@ def test_every_source_of_bars_can_be_named(source: str) -> None:
         (("risk_management", "trailing_stop"), "on", "'on' is neither true nor false"),
         (("notifications", "position_opened"), None, "is neither true nor false; allowed: true, false"),
         (("notifications", "notify_telegram_chat_id"), [1], "[1] is no chat id"),
+        (
+            ("notifications", "notify_email"),
+            "me, you@x.de",
+            "is not allowed; allowed: an address such as me@example.com",
+        ),
+        (("notifications", "performance_summaries"), ["hourly"], "allowed: daily, weekly, monthly, none, off"),
+        (("notifications", "performance_summaries"), True, "True is no period of summaries; allowed: daily, weekly"),
+        (("notifications", "channels"), "apprise", "is no list of channels; allowed: at most 10 names"),
+        (("notifications", "slack_channel"), "two words", "allowed: a channel such as #alerts, or its id"),
+        (("notifications", "risk_alerts"), 1, "1 is neither true nor false"),
         (("logging", "level"), "loud", "'loud' is no log level; allowed: debug, info"),
         (("scheduling", "start_time"), "9:00", "'9:00' is not allowed; allowed: a time of day such as 09:30"),
         (("scheduling", "trading_days"), ["someday"], "is no list of days; allowed: monday"),
@@ -294,6 +304,11 @@ def test_a_value_out_of_bounds_is_named_with_what_is_allowed(path: tuple[str, ..
         (("trading", "max_positions"), 3.0),
         (("notifications", "notify_telegram_chat_id"), -100123),
         (("notifications", "performance_summaries"), "hourly"),
+        (("notifications", "performance_summaries"), ["weekly", "Monthly"]),
+        (("notifications", "performance_summaries"), None),
+        (("notifications", "notify_telegram_chat_id"), ""),
+        (("notifications", "notify_email"), " me@example.com "),
+        (("notifications", "webhook"), "ops"),
         (("scheduling",), {"enabled": True, "start_time": "09:00", "trading_days": ["Monday"], "timezone": "UTC"}),
         (("resources",), {"requests": {"cpu": "100m", "memory": "128Mi"}}),
         (("on_stop",), "flatten"),
@@ -341,7 +356,24 @@ def test_notifications_of_a_channel_that_is_off_are_not_read_and_a_flag_wins_ove
         "position_opened": False,
     }
     config = valid(CURRENT | {"notifications": nested}).notifications
-    assert (config.position_opened, config.position_closed, config.channels) == (False, False, ["telegram"])
+    assert (config.position_opened, config.position_closed, config.bot_events) == (False, False, True)
+    assert (config.telegram_enabled, config.email_enabled) == (True, False)
     assert any("['lunch'] are no events" in text for text in notices(CURRENT | {"notifications": nested}))
-    assert valid(CURRENT | {"notifications": nested | {"enabled": False}}).notifications.channels == []
+    assert valid(CURRENT | {"notifications": nested | {"enabled": False}}).notifications.enabled is False
     assert "is not a list of events" in problems(CURRENT | {"notifications": {"notify_on": "all"}})[0]
+
+
+def test_a_flag_that_stands_in_the_list_of_channels_is_read_as_the_flag_unless_that_says_otherwise() -> None:
+    listed = {"channels": ["telegram", "apprise", "slack"], "slack_enabled": False}
+    config = valid(CURRENT | {"notifications": listed}).notifications
+    assert (config.telegram_enabled, config.slack_enabled, config.channels) == (True, False, ("apprise",))
+    assert any("is read as telegram_enabled" in text for text in notices(CURRENT | {"notifications": listed}))
+
+
+@pytest.mark.parametrize("webhook", ["https://hooks.example.com/T000/hunter2", {"url": "https://x"}, ["ops"]])
+def test_a_webhook_that_is_no_name_is_neither_read_nor_shown(webhook: Any) -> None:
+    document = CURRENT | {"notifications": {"webhook": webhook, "webhook_enabled": True}}
+    assert valid(document).notifications.webhook is None
+    assert [text for text in notices(document) if "webhook" in text] == [
+        "notifications.webhook: is not read: a webhook is named, such as ops, and its URL stands in WEBHOOK_OPS_URL"
+    ]
