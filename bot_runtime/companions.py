@@ -33,9 +33,13 @@ class Companions:
     """`start` inside the loop; `aclose` sets them off and waits a few seconds for them."""
 
     def __init__(self, companions: Sequence[Companion]) -> None:
-        self._companions = companions
+        self._companions = list(companions)
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+
+    def add(self, *companions: Companion) -> None:
+        """Before `start`."""
+        self._companions.extend(companions)
 
     def start(self) -> None:
         self._tasks = [asyncio.create_task(self._supervise(one), name=one.name) for one in self._companions]

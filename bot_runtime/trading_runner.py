@@ -36,7 +36,7 @@ class TradingRunner:
         self._settings = settings
         self._around = around
         self._manager = manager
-        self._companions = Companions(companions)
+        self.companions = Companions(companions)
         self.stop = asyncio.Event()
         self.watchdog = Watchdog(settings.stall_seconds, exit_when_blocked=settings.exit_when_blocked)
         self.health = HealthServer(
@@ -56,14 +56,14 @@ class TradingRunner:
             loop.add_signal_handler(number, self._signalled, number)
         await self.health.start()
         self.watchdog.start()
-        self._companions.start()
+        self.companions.start()
         _log.info("serving", database=self._around.database.safe_url, port=self.health.port)
         listening = asyncio.create_task(self._listen())
         async with AsyncExitStack() as cleanup:
             cleanup.callback(_log.info, "stopped")
             cleanup.callback(self.watchdog.stop)
             cleanup.push_async_callback(_within, _CLOSE_SECONDS, self._around.database.aclose)
-            cleanup.push_async_callback(self._companions.aclose)
+            cleanup.push_async_callback(self.companions.aclose)
             cleanup.push_async_callback(self.health.aclose)
             cleanup.push_async_callback(self._manager.shutdown)
             cleanup.push_async_callback(_ended, listening)
