@@ -20,8 +20,6 @@ class NotifySocket:
     def __init__(self, address: str) -> None:
         """`address` as in NOTIFY_SOCKET: a path, or @ and the name of an abstract socket."""
         self._address = "\0" + address[1:] if address.startswith("@") else address
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
         self._complained = False
 
     @classmethod
@@ -38,7 +36,9 @@ class NotifySocket:
         """Send all fields in one datagram. False where the manager did not take it."""
         text = "\n".join(f"{name}={' '.join(str(value).splitlines())}" for name, value in fields.items())
         try:
-            self._socket.sendto(text.encode(), self._address)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+                end.setblocking(False)
+                end.sendto(text.encode(), self._address)
         except OSError as error:
             if not self._complained:
                 _log.warning("service_manager_not_told", error=str(error), fields=sorted(fields))
@@ -46,9 +46,6 @@ class NotifySocket:
             return False
         self._complained = False
         return True
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 def watchdog_seconds(environment: Mapping[str, str] = os.environ) -> float | None:
