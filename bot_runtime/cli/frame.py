@@ -4,12 +4,16 @@ from collections.abc import Sequence
 
 import typer
 
+from bot_runtime.cli import service_install
+
 #: Commands that are typer's by now.
-TYPED: frozenset[str] = frozenset()
+TYPED: frozenset[str] = frozenset({"service"})
 
 
 def build_app() -> typer.Typer:
-    return typer.Typer(name="tradingbot", no_args_is_help=True, rich_markup_mode=None)
+    app = typer.Typer(name="tradingbot", no_args_is_help=True, rich_markup_mode=None)
+    service_install.register(app)
+    return app
 
 
 def run_typed(arguments: Sequence[str]) -> int:
