@@ -24,6 +24,8 @@ from bot_runtime.system.summary import bots_in_words, database_in_words
 
 _log = structlog.get_logger(__name__)
 _LOOK_SECONDS = 1.0
+#: Until READY, for which others wait.
+_FIRST_LOOK_SECONDS = 0.1
 #: A first read that takes longer is a database that is waited for.
 _FIRST_READ_SECONDS = 10.0
 #: Each look while draining asks for so much more time, since how long a drain may take is a setting of the process.
@@ -72,7 +74,7 @@ class ServiceManagerLink:
         while not stop.is_set():
             self._look(clock(), waited=clock() - started)
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), self._look_seconds)
+                await asyncio.wait_for(stop.wait(), self._look_seconds if self._ready else _FIRST_LOOK_SECONDS)
         if self._stopping():
             self._tell_stopping()
 
