@@ -1,5 +1,6 @@
 """A machine with a real systemd, in namespaces of this one: booted, talked to, rebooted, and gone without a trace."""
 
+import json
 import os
 import shutil
 import signal
@@ -8,6 +9,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from support.waiting import wait_until
 
@@ -27,8 +29,8 @@ def why_not() -> str | None:
         return f"{', '.join(missing)} missing (Debian: apt-get install systemd systemd-container)"
     if not _cgroup_parents():
         return f"no cgroup of version 2 below {_CGROUPS} that can be written"
-    probe = "mount -t tmpfs none /mnt && mkdir /mnt/u /mnt/w /mnt/r && mount -t overlay overlay " \
-        "-o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/r && test -x /mnt/r/lib/systemd/systemd"  # fmt: skip
+    layer = "-o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/r"
+    probe = f"mount -t tmpfs none /mnt && mkdir /mnt/u /mnt/w /mnt/r && mount -t overlay overlay {layer}"
     command = ["unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--net", "--cgroup", "sh", "-c", probe]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return f"namespaces or overlays are not allowed here: {done.stderr.strip()}" if done.returncode else None
@@ -49,6 +51,13 @@ class SystemdMachine:
         self._cgroups = [parent / self._folder.name for parent in _cgroup_parents()]
         self._log = Path(f"{self._folder}.log")
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def traces(self) -> list[Path]:
+        """What is on this machine because of it: nothing after `close`."""
+        mounts = Path("/proc/self/mounts").read_text().splitlines()
+        mounted = [Path(line.split()[1]) for line in mounts if self._folder.name in line]
+        return [path for path in (self._folder, self._log, *self._cgroups) if path.exists()] + mounted
 
     def boot(self) -> None:
         for cgroup in self._cgroups:
@@ -80,6 +89,14 @@ class SystemdMachine:
 
     def write(self, path: str, text: str) -> None:
         self.run("sh", "-c", 'mkdir -p "$(dirname "$1")" && cat > "$1"', "sh", path, text=text)
+
+    def get(self, path: str, port: int = 8080) -> Any:
+        """The JSON body of an address of the service in there; None while it does not answer."""
+        code = (
+            f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{port}{path}', timeout=5).read().decode())"
+        )
+        said = self.run("python", "-I", "-S", "-c", code, check=False)
+        return json.loads(said) if said else None
 
     def property(self, unit: str, name: str) -> str:
         return self.run("systemctl", "show", unit, f"--property={name}", "--value", check=False).strip()
