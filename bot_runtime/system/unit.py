@@ -82,6 +82,7 @@ RestrictSUIDSGID=yes
 RemoveIPC=yes
 KeyringMode=private
 LockPersonality=yes
+# A plugin that makes machine code (numba, torch) needs `no` here: `systemctl edit`.
 MemoryDenyWriteExecute=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
@@ -152,6 +153,8 @@ class UnitOptions:
         for what, text in (("--name", self.name), ("--user", self.user)):
             if not _NAME.fullmatch(text):
                 raise UnitOptionError(f"{what} is {text!r}; allowed: lower-case letters, digits, - and _, at most 31")
+        if not self.command[0].startswith("/") or any(character in self.command[0] for character in "\"'\\"):
+            raise UnitOptionError(f"--executable is {self.command[0]!r}; allowed: an absolute path without quotes")
         if not re.fullmatch(r"/var/lib(/[\w-][\w.-]*)+", self.state):
             raise UnitOptionError(f"--state-directory is {self.state!r}; allowed: a folder below /var/lib")
         if not re.fullmatch(r"(/[\w-][\w.-]*)+", self.environment):
