@@ -12,6 +12,7 @@ from bot_runtime.engine.failures import FailureLimit
 from bot_runtime.engine.progress import Progress
 from bot_runtime.settings import Settings
 from bot_runtime.strategy_manager import StrategyManager
+from bot_runtime.system.service_manager import service_manager_links
 from bot_runtime.trading_runner import TradingRunner
 
 
@@ -43,4 +44,8 @@ def build_runner(
         stall_seconds=settings.stall_seconds,
         limit=FailureLimit(settings.quarantine_failures, settings.quarantine_minutes * 60),
     )
-    return TradingRunner(settings, around, manager), around.fleet
+    runner = TradingRunner(settings, around, manager)
+    runner.companions.add(
+        *service_manager_links(manager.rows, around.fleet, runner.health.liveness, stopping=runner.stop.is_set)
+    )
+    return runner, around.fleet

@@ -46,10 +46,15 @@ class Companions:
     """`start` inside the loop; `aclose` sets them off and waits a few seconds for them."""
 
     def __init__(self, companions: Sequence[Companion]) -> None:
-        self._companions = companions
+        self._companions = list(companions)
         self._states = [_State(one.name) for one in companions]
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+
+    def add(self, *companions: Companion) -> None:
+        """Before `start`."""
+        self._companions.extend(companions)
+        self._states.extend(_State(one.name) for one in companions)
 
     def start(self) -> None:
         pairs = zip(self._companions, self._states, strict=True)

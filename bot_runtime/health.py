@@ -17,10 +17,8 @@ from bot_core.models.errors import FatalError
 from bot_runtime.engine.board import FleetBoard, Phase
 from bot_runtime.engine.progress import Progress
 from bot_runtime.http_access import Access, bare_headers, is_local
+from bot_runtime.liveness import Liveness
 from bot_runtime.metrics import exposition
-
-#: Seconds after which a bot's loop that stood still turns again, if it ever does: noticed, cancelled, built anew.
-_MENDED = 20.0
 
 
 class HealthServer:
@@ -46,8 +44,7 @@ class HealthServer:
         self._progress = progress
         self._unready = unready
         self._host, self._port = host, port
-        self._stall_seconds = stall_seconds
-        self._blocked = blocked
+        self.liveness = Liveness(fleet, progress, stall_seconds=stall_seconds, blocked=blocked)
         self._access = Access(token, local=is_local(host))
         self._facts = facts
         self._runner: web.AppRunner | None = None
@@ -83,20 +80,12 @@ class HealthServer:
             self._runner = None
 
     async def _healthz(self, request: web.Request) -> web.Response:
-        overdue = self._overdue()
-        blocked = self._blocked()
-        body: dict[str, Any] = {"stalled": {loop: round(age, 1) for loop, age in overdue.items()}}
-        if blocked:
-            body["event_loop_blocked_seconds"] = round(blocked, 1)
-        alive = not overdue and not blocked
-        told = {"alive": alive} | (body if self._access.knows(request) else {})
-        return web.json_response(told, status=200 if alive else 503)
-
-    def _overdue(self) -> dict[str, float]:
-        """A bot's loop has the time in addition in which it is cancelled and built again from inside."""
-        overdue = self._progress.overdue(self._stall_seconds)
-        bots = {f"bot-{bot_id}" for bot_id in self._fleet.bots}
-        return {loop: age for loop, age in overdue.items() if loop not in bots or age > self._stall_seconds + _MENDED}
+        verdict = self.liveness.verdict()
+        body: dict[str, Any] = {"stalled": {loop: round(age, 1) for loop, age in verdict.stalled.items()}}
+        if verdict.blocked_seconds:
+            body["event_loop_blocked_seconds"] = round(verdict.blocked_seconds, 1)
+        told = {"alive": verdict.alive} | (body if self._access.knows(request) else {})
+        return web.json_response(told, status=200 if verdict.alive else 503)
 
     async def _readyz(self, request: web.Request) -> web.Response:
         reason = self._unready()

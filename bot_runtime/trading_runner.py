@@ -37,11 +37,11 @@ class TradingRunner:
         self._settings = settings
         self._around = around
         self._manager = manager
-        self._companions = Companions(companions)
+        self.companions = Companions(companions)
         self.stop = asyncio.Event()
         self.watchdog = Watchdog(settings.stall_seconds, exit_when_blocked=settings.exit_when_blocked)
         status = ProcessStatus(
-            rows=manager.rows, brokers=around.brokers, companions=self._companions, unready=self.unready
+            rows=manager.rows, brokers=around.brokers, companions=self.companions, unready=self.unready
         )
         self.health = HealthServer(
             around.fleet,
@@ -62,14 +62,14 @@ class TradingRunner:
             loop.add_signal_handler(number, self._signalled, number)
         await self.health.start()
         self.watchdog.start()
-        self._companions.start()
+        self.companions.start()
         _log.info("serving", database=self._around.database.safe_url, port=self.health.port)
         listening = asyncio.create_task(self._listen())
         async with AsyncExitStack() as cleanup:
             cleanup.callback(_log.info, "stopped")
             cleanup.callback(self.watchdog.stop)
             cleanup.push_async_callback(_within, _CLOSE_SECONDS, self._around.database.aclose)
-            cleanup.push_async_callback(self._companions.aclose)
+            cleanup.push_async_callback(self.companions.aclose)
             cleanup.push_async_callback(self._around.brokers.aclose)
             cleanup.push_async_callback(self.health.aclose)
             cleanup.push_async_callback(self._manager.shutdown)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from bot_core.logs import configure_logging
-from bot_runtime.cli import backtest, bots, db, halt, limits, plugins, run, service, validate
+from bot_runtime.cli import backtest, bots, db, halt, limits, plugins, run, service, service_install, validate
 from bot_runtime.cli.usage import UsageError
 from bot_runtime.cli.version import version_line
 from bot_runtime.plugins import install
@@ -29,6 +29,7 @@ COMMANDS = (
     limits,
     validate,
     service,
+    service_install,
     backtest,
     plugins,
 )
