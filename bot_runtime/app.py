@@ -20,13 +20,14 @@ def build_runner(
 ) -> tuple[TradingRunner, FleetBoard]:
     """A runner of the named bots, or of every row that asks to run. Must be called inside an event loop."""
     one_bot = ids is not None and len(ids) == 1
-    database = Database(settings.database_url, pool_size=2 if one_bot else 10)
+    fleet = FleetBoard()
+    database = Database(settings.database_url, pool_size=2 if one_bot else 10, observe=fleet.process.database.observe)
     holder = process_holder()
     around = Surroundings(
         database=database,
         store=BotStore(database, actor=f"runtime {holder}"),
         leases=LeaseStore(database, holder, seconds=settings.lease_seconds),
-        fleet=FleetBoard(),
+        fleet=fleet,
         progress=Progress(),
         rhythm=Rhythm(settings.heartbeat_seconds),
     )
@@ -39,4 +40,4 @@ def build_runner(
         stall_seconds=settings.stall_seconds,
         limit=FailureLimit(settings.quarantine_failures, settings.quarantine_minutes * 60),
     )
-    return TradingRunner(settings, around, manager), around.fleet
+    return TradingRunner(settings, around, manager), fleet

@@ -8,7 +8,7 @@ import structlog
 from bot_core.models.bot import BotRow, BotStatus
 from bot_core.models.config import parse_config
 from bot_runtime.engine.assembly import Assignment, Surroundings
-from bot_runtime.engine.board import Phase
+from bot_runtime.engine.board import BotBoard, Phase
 from bot_runtime.persistence.last_good import last_good_document
 
 _log = structlog.get_logger(__name__)
@@ -26,7 +26,8 @@ class Assignments:
         None where there is nothing to run, and for a bot in quarantine.
         """
         if row.quarantined:
-            self._idle(row, str(row.extra_metadata.get("last_error", "quarantined")))
+            board = self._idle(row, str(row.extra_metadata.get("last_error", "quarantined")))
+            board.quarantined = True
             if self.report_once(row):
                 _log.warning("bot_in_quarantine", bot_id=row.id, since=row.extra_metadata["quarantined"].get("since"))
             return None
@@ -43,6 +44,7 @@ class Assignments:
     async def changed(self, row: BotRow) -> Assignment | None:
         """What a running bot shall go on with; None for a document that can't run, of which the row then tells."""
         parsed = parse_config(row.config)
+        self._mark(row, invalid=parsed.config is None)
         if parsed.config is not None:
             return Assignment.of(row, parsed.config, row.config)
         if self.report_once(row):
@@ -60,8 +62,11 @@ class Assignments:
         """All is well with this row."""
         self._refused.pop(bot_id, None)
         self._reported.pop(bot_id, None)
+        if (board := self._around.fleet.bots.get(bot_id)) is not None:
+            board.config_invalid = board.quarantined = False
 
     async def _fallback(self, row: BotRow, error: str) -> Assignment | None:
+        self._mark(row, invalid=True)
         good = None if row.status == BotStatus.ERROR else await last_good_document(self._around.database, row.id)
         config = None if good is None else parse_config(good).config
         keep = config is not None
@@ -73,6 +78,10 @@ class Assignments:
             return None
         return Assignment.of(row, config, good)
 
-    def _idle(self, row: BotRow, message: str) -> None:
+    def _mark(self, row: BotRow, *, invalid: bool) -> None:
+        self._around.fleet.board(row.id, row.name).config_invalid = invalid
+
+    def _idle(self, row: BotRow, message: str) -> BotBoard:
         board = self._around.fleet.board(row.id, row.name)
         board.phase, board.message = Phase.ERROR, message
+        return board

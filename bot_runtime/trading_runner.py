@@ -39,6 +39,7 @@ class TradingRunner:
         self._companions = Companions(companions)
         self.stop = asyncio.Event()
         self.watchdog = Watchdog(settings.stall_seconds, exit_when_blocked=settings.exit_when_blocked)
+        around.fleet.process.blocked = lambda: self.watchdog.lately_blocked_seconds
         self.health = HealthServer(
             around.fleet,
             around.progress,

@@ -84,6 +84,8 @@ async def build_engine(
         kernel = _kernel(assigned, account, feed, market)
         mark()
         cursor = await _warm_up(kernel, feed, saved, config)
+        if kernel.guard is not None:
+            board.note_peak(float(kernel.guard.peak))
         snapshot = Snapshot(cursor, kernel.dump_state(), account)
         await ledger.begin(snapshot, assigned.document, document_hash(assigned.document))
         mark()

@@ -188,6 +188,7 @@ class BotInstance:
             await self._write_error(self._shown_error(error))
             return True
         except LeaseLostError as error:
+            self.board.lease_losses += 1
             self._wait_after(error, "lease_lost")
         except (TransientError, SchemaMissingError) as error:
             self._wait_after(error, "bot_will_be_rebuilt")
@@ -272,6 +273,7 @@ class BotInstance:
     async def _quarantine(self, message: str) -> bool:
         """Write it into the row, however long the database is away; False where the row changes meanwhile."""
         self._show(Phase.ERROR, message)
+        self.board.quarantined = True
         self._log.error("bot_quarantined", error=message)
         quarantine = Quarantine(self._failures.limit.failures, self.wanted_hash)
         for tries in count(1):

@@ -79,6 +79,7 @@ class ConfigChoice:
 
     def _run(self, assignment: Assignment, then: Assignment | None) -> Assignment:
         self.running, self.awaited = assignment, then
+        self._board.keeps_last_good = bool(self.kept)
         _describe(self._board, assignment)
         return assignment
 

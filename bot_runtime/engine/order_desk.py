@@ -6,6 +6,7 @@ It decides nothing about trading; that is the kernel's.
 """
 
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 import structlog
 
@@ -64,6 +65,7 @@ class OrderDesk(Bookings):
 
     async def place(self, intent: OrderIntent) -> str:
         """Journal what the kernel decided and send it. Return why limits across bots refuse it, or nothing."""
+        signalled = monotonic()
         journaled = await self.ledger.intend(intent, self.snapshot())
         if isinstance(journaled, Refused):
             self.kernel.drop(intent)
@@ -83,6 +85,7 @@ class OrderDesk(Bookings):
             return journaled.reason
         self._hold(journaled)
         self._sent[journaled.client_order_id] = Sent(OrderState.INTENDED, datetime.now(UTC), left=False)
+        self._signalled[journaled.client_order_id] = signalled
         _log.info(
             "order_intended",
             correlation_id=journaled.client_order_id,

@@ -53,6 +53,7 @@ class Teller:
         self._board.balance = balance_of(account)
         self._board.total_pnl = account.realized_pnl
         self._board.position = account.position
+        self._board.note_peak()
         self._board.protective_stop = None if stop is None else stop.stop_price
         self._board.feed_trouble = self._feed.trouble() or ""
         self._board.venue_trouble = self._desk.trouble
