@@ -5,6 +5,7 @@ from collections.abc import Collection
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.leases import LeaseStore, process_holder
+from bot_runtime.companions import Companion
 from bot_runtime.engine.assembly import Surroundings
 from bot_runtime.engine.board import FleetBoard
 from bot_runtime.engine.bot_engine import Rhythm
@@ -12,6 +13,8 @@ from bot_runtime.engine.failures import FailureLimit
 from bot_runtime.engine.progress import Progress
 from bot_runtime.settings import Settings
 from bot_runtime.strategy_manager import StrategyManager
+from bot_runtime.system.pressure import Thresholds
+from bot_runtime.system.resources import ResourceWatch
 from bot_runtime.trading_runner import TradingRunner
 
 
@@ -40,4 +43,10 @@ def build_runner(
         stall_seconds=settings.stall_seconds,
         limit=FailureLimit(settings.quarantine_failures, settings.quarantine_minutes * 60),
     )
-    return TradingRunner(settings, around, manager), fleet
+    return TradingRunner(settings, around, manager, _companions(settings, fleet)), fleet
+
+
+def _companions(settings: Settings, fleet: FleetBoard) -> list[Companion]:
+    """What runs beside the bots."""
+    limits = Thresholds(settings.warn_cpu, settings.warn_memory, settings.warn_fds, settings.warn_loop_lag)
+    return [ResourceWatch(fleet.process.resources, limits)]

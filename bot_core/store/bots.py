@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import Column, MetaData, Row, String, Table, Text, cast, func, insert, inspect, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot_core.correlation import bound_correlation
 from bot_core.models.bot import REQUESTS, BotRow, BotStatus, Quarantine, StoppedBy, desired_state, may_write, stopped_by
 from bot_core.models.config import parse_config
 from bot_core.models.errors import TradingBotError, first_line
@@ -196,6 +197,7 @@ class BotStore:
             await connection.execute(update(bots).where(bots.c.id == bot_id).values(values))
             told = error_message(row, message)
             if told is not None:
+                told["metadata"]["correlation_id"] = bound_correlation()
                 await connection.execute(insert(messages).values(told))
             kind = "error" if quarantine is None else "quarantined"
             await self._event(connection, bot_id, kind, message, row.status, values.get("status", row.status))

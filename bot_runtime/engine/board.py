@@ -57,6 +57,7 @@ class BotBoard:
     restarts: int = 0
     epoch: int | None = None
     config_hash: str = ""
+    correlation_id: str = ""
     config_invalid: bool = False
     keeps_last_good: bool = False
     quarantined: bool = False
@@ -158,6 +159,7 @@ class BotBoard:
             "restarts": self.restarts,
             "lease_epoch": self.epoch,
             "config_hash": self.config_hash,
+            "correlation_id": self.correlation_id or None,
         }
 
 

@@ -116,12 +116,12 @@ class Bookings:
         if intent.purpose is Purpose.PROTECTIVE:
             self.kernel.stop_refused(intent)
         what = f"the venue rejected the {intent.purpose} {intent.client_order_id}: {reason}"
-        _log.error("order_rejected", correlation_id=intent.client_order_id, reason=reason)
+        _log.error("order_rejected", client_order_id=intent.client_order_id, reason=reason)
         self._board.count_order(OrderState.REJECTED)
         await self._drop(intent, OrderState.REJECTED, "order_rejected", what)
         if reason != self._rejection:  # the owner is told once, not at every bar that repeats it
             self._rejection = reason
-            await self.ledger.alert("alert", what, correlation_id=intent.client_order_id)
+            await self.ledger.alert("alert", what, client_order_id=intent.client_order_id)
 
     async def _drop(self, intent: OrderIntent, state: OrderState, kind: str, why: str) -> bool:
         dropped = await self.ledger.dropped(intent, state, kind, f"{intent.client_order_id}: {why}")
@@ -129,7 +129,7 @@ class Bookings:
         self._sent.pop(intent.client_order_id, None)
         self._signalled.pop(intent.client_order_id, None)
         if state is OrderState.CANCELED:
-            _log.info("order_canceled", correlation_id=intent.client_order_id, reason=why)
+            _log.info("order_canceled", client_order_id=intent.client_order_id, reason=why)
             self._board.count_order(state)
         return dropped
 
@@ -169,7 +169,7 @@ class Bookings:
                 facts["held"] = str(position.held)
             case _:
                 assert_never(result)
-        _log.info(event, symbol=self._board.symbol, correlation_id=intent.client_order_id, **facts)
+        _log.info(event, symbol=self._board.symbol, client_order_id=intent.client_order_id, **facts)
 
     def _hold(self, intent: OrderIntent) -> None:
         if intent.purpose is Purpose.PROTECTIVE:

@@ -105,7 +105,7 @@ class BotEngine:
         self._restraint.learn((await self._ledger.beat(None)).halt)
         for order in working:
             name, state = order.intent.client_order_id, order.state
-            await self._ledger.note("recovered", f"order {name} was {state} at the last stop", correlation_id=name)
+            await self._ledger.note("recovered", f"order {name} was {state} at the last stop", client_order_id=name)
         if self._broker.live or self._desk.unsure:
             await self._desk.advance()
         if self._desk.unsure and not self._broker.live:
@@ -229,7 +229,7 @@ class BotEngine:
         try:
             refused = await self._desk.place(intent)
         except DatabaseUnavailableError:
-            _log.warning("signal_held", correlation_id=intent.client_order_id, reason="the database does not answer")
+            _log.warning("signal_held", client_order_id=intent.client_order_id, reason="the database does not answer")
             raise
         if not refused:
             self._dirty = False

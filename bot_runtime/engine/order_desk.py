@@ -88,7 +88,7 @@ class OrderDesk(Bookings):
         self._signalled[journaled.client_order_id] = signalled
         _log.info(
             "order_intended",
-            correlation_id=journaled.client_order_id,
+            client_order_id=journaled.client_order_id,
             purpose=journaled.purpose,
             side=journaled.side,
             quantity=str(journaled.quantity),
@@ -194,7 +194,7 @@ class OrderDesk(Bookings):
         elif intent.purpose is Purpose.PROTECTIVE and self.kernel.account.position is None:
             await self._drop(intent, OrderState.CANCELED, "order_canceled", "there is nothing left to protect")
         else:
-            _log.warning("order_sent_again", correlation_id=intent.client_order_id, state=sent.state)
+            _log.warning("order_sent_again", client_order_id=intent.client_order_id, state=sent.state)
             await self._dispatch(intent)
 
     async def _dispatch(self, intent: OrderIntent) -> None:
@@ -243,7 +243,7 @@ class OrderDesk(Bookings):
         now = datetime.now(UTC)
         sent.missed = sent.missed or now
         if now < sent.missed + timedelta(seconds=max(self.broker.settle_seconds, _LEAST_MISSED)):
-            _log.warning("order_missing", correlation_id=intent.client_order_id)
+            _log.warning("order_missing", client_order_id=intent.client_order_id)
             return
         raise UnexplainedError(_vanished(intent))
 
@@ -262,7 +262,7 @@ class OrderDesk(Bookings):
         if not sent.held:
             _log.warning(
                 "order_held_back",
-                correlation_id=intent.client_order_id,
+                client_order_id=intent.client_order_id,
                 reason=str(error),
                 error_type=type(error).__name__,
             )

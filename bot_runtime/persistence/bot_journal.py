@@ -40,7 +40,14 @@ class BotJournal:
     """Reads and writes for one bot under one lease."""
 
     def __init__(
-        self, database: Database, leases: LeaseStore, lease: Lease, row: BotRow, config: BotConfig, account: str
+        self,
+        database: Database,
+        leases: LeaseStore,
+        lease: Lease,
+        row: BotRow,
+        config: BotConfig,
+        account: str,
+        correlation_id: str,
     ) -> None:
         self.database = database
         self.leases = leases
@@ -48,6 +55,7 @@ class BotJournal:
         self.row = row
         self.config = config
         self.account = account
+        self.correlation_id = correlation_id
 
     async def mark(self, client_order_id: str, state: OrderState, **values: Any) -> bool:
         """Move an order in the journal; False where its present state does not allow it."""
@@ -67,7 +75,7 @@ class BotJournal:
             await self.lease.check(connection)
             if not await move(connection, intent.client_order_id, state):
                 return False
-            await self._event(connection, kind, why, correlation_id=intent.client_order_id)
+            await self._event(connection, kind, why, client_order_id=intent.client_order_id)
             return True
 
     async def journaled(self, client_order_ids: Collection[str]) -> dict[str, tuple[OrderState, Decimal]]:
@@ -89,8 +97,8 @@ class BotJournal:
             await self.lease.check(connection)
             if not await reopen(connection, client_order_id):
                 return False
-            await self._event(connection, "order_late", why, correlation_id=client_order_id)
-            await self._tell_owner(connection, why)
+            await self._event(connection, "order_late", why, client_order_id=client_order_id)
+            await self._tell_owner(connection, why, client_order_id)
             return True
 
     async def beat(self, snapshot: Snapshot | None) -> Beat:
@@ -98,18 +106,18 @@ class BotJournal:
         state = None if snapshot is None else state_values(snapshot)
         return await beat(self.database, self.lease, self.row.user_id, self.leases.seconds, state=state)
 
-    async def note(self, kind: str, message: str, *, new: Any = None, correlation_id: str | None = None) -> None:
+    async def note(self, kind: str, message: str, *, new: Any = None, client_order_id: str | None = None) -> None:
         """Append to `bot_events`."""
         async with self.database.write() as connection:
             await self.lease.check(connection)
-            await self._event(connection, kind, message, new=new, correlation_id=correlation_id)
+            await self._event(connection, kind, message, new=new, client_order_id=client_order_id)
 
-    async def alert(self, kind: str, message: str, *, correlation_id: str | None = None) -> None:
+    async def alert(self, kind: str, message: str, *, client_order_id: str | None = None) -> None:
         """Append to `bot_events` and tell the owner: for what a person should look at."""
         async with self.database.write() as connection:
             await self.lease.check(connection)
-            await self._event(connection, kind, message, correlation_id=correlation_id)
-            await self._tell_owner(connection, message)
+            await self._event(connection, kind, message, client_order_id=client_order_id)
+            await self._tell_owner(connection, message, client_order_id)
 
     async def obeyed(self, halt: Halt) -> None:
         """Note that a halt holds the bot from now on, and tell the owner: once, whoever obeys it again."""
@@ -122,9 +130,11 @@ class BotJournal:
             await self._event(connection, "halt_obeyed", str(halt), new=new)
             await self._tell_owner(connection, str(halt))
 
-    async def _tell_owner(self, connection: AsyncConnection, message: str) -> None:
+    async def _tell_owner(self, connection: AsyncConnection, message: str, client_order_id: str | None = None) -> None:
         told = error_message(self.row, message)
         if told is not None:
+            about = {"correlation_id": self.correlation_id}
+            told["metadata"] |= about | ({"client_order_id": client_order_id} if client_order_id else {})
             await connection.execute(insert(messages).values(told))
 
     async def _event(
@@ -134,9 +144,12 @@ class BotJournal:
         message: str,
         *,
         new: Any = None,
-        correlation_id: str | None = None,
+        client_order_id: str | None = None,
     ) -> None:
-        about = {"actor": "runtime", "new": new, "correlation_id": correlation_id}
+        """An event about an order names it in its new value."""
+        if client_order_id is not None and new is None:
+            new = {"client_order_id": client_order_id}
+        about = {"actor": "runtime", "new": new, "correlation_id": self.correlation_id}
         await record_event(connection, self.row.id, kind, message, **about)
 
 
