@@ -12,6 +12,7 @@ from urllib.parse import quote, quote_plus
 
 import structlog
 
+from bot_core.log_levels import admits_record, filter_by_bot, set_process_level
 from bot_core.models.problem import looks_secret
 
 _URL_PASSWORD = re.compile(r"(?P<start>[a-z][a-z0-9+.\-]*://[^\s:/@]*):[^\s]+@", re.IGNORECASE)
@@ -89,7 +90,7 @@ def configure_logging(level: str = "INFO", *, json: bool) -> None:
         else structlog.dev.ConsoleRenderer(colors=False, pad_event_to=14, pad_level=False)
     )
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[filter_by_bot, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
@@ -100,8 +101,9 @@ def configure_logging(level: str = "INFO", *, json: bool) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.addFilter(admits_record)
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(level.upper())
+    set_process_level(level)
     for chatty in ("aiosqlite", "alembic", "asyncio", "aiohttp.access", "ccxt"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))

@@ -12,6 +12,8 @@ from bot_runtime.engine.failures import FailureLimit
 from bot_runtime.engine.progress import Progress
 from bot_runtime.settings import Settings
 from bot_runtime.strategy_manager import StrategyManager
+from bot_runtime.system.pressure import Thresholds
+from bot_runtime.system.resources import ResourceWatch
 from bot_runtime.system.service_manager import service_manager_links
 from bot_runtime.trading_runner import TradingRunner
 
@@ -24,13 +26,14 @@ def build_runner(
     `user` is an id or address; without `resume`, bots of the last process wait until somebody asks for them.
     """
     one_bot = ids is not None and len(ids) == 1
-    database = Database(settings.database_url, pool_size=2 if one_bot else 10)
+    fleet = FleetBoard()
+    database = Database(settings.database_url, pool_size=2 if one_bot else 10, observe=fleet.process.database.observe)
     holder = process_holder()
     around = Surroundings(
         database=database,
         store=BotStore(database, actor=f"runtime {holder}"),
         leases=LeaseStore(database, holder, seconds=settings.lease_seconds),
-        fleet=FleetBoard(),
+        fleet=fleet,
         progress=Progress(),
         rhythm=Rhythm(settings.heartbeat_seconds),
     )
@@ -44,8 +47,10 @@ def build_runner(
         stall_seconds=settings.stall_seconds,
         limit=FailureLimit(settings.quarantine_failures, settings.quarantine_minutes * 60),
     )
+    limits = Thresholds(settings.warn_cpu, settings.warn_memory, settings.warn_fds, settings.warn_loop_lag)
     runner = TradingRunner(settings, around, manager)
     runner.companions.add(
-        *service_manager_links(manager.rows, around.fleet, runner.health.liveness, stopping=runner.stop.is_set)
+        ResourceWatch(fleet.process.resources, limits),
+        *service_manager_links(manager.rows, fleet, runner.health.liveness, stopping=runner.stop.is_set),
     )
-    return runner, around.fleet
+    return runner, fleet

@@ -19,7 +19,7 @@ from bot_core.models.problem import redacted
 from bot_core.schema import events
 from bot_core.store.bots import BotStore
 from bot_runtime.engine.assembly import Assignment
-from bot_runtime.engine.board import FleetBoard, Phase
+from bot_runtime.engine.board import BotBoard, FleetBoard, Phase
 from bot_runtime.persistence.last_good import last_good_document
 
 _log = structlog.get_logger(__name__)
@@ -99,7 +99,7 @@ class ConfigManager:
         None where there is nothing to run, and for a bot in quarantine.
         """
         if row.quarantined:
-            self._idle(row, str(row.extra_metadata.get("last_error", "quarantined")))
+            self._idle(row, str(row.extra_metadata.get("last_error", "quarantined"))).quarantined = True
             if self.report_once(row):
                 _log.warning("bot_in_quarantine", bot_id=row.id, since=row.extra_metadata["quarantined"].get("since"))
             return None
@@ -135,8 +135,9 @@ class ConfigManager:
         """All is well with this row."""
         self._refused.pop(bot_id, None)
         self._reported.pop(bot_id, None)
-        if bot_id in self._fleet.bots:
-            self._fleet.bots[bot_id].config_error = ""
+        if (board := self._fleet.bots.get(bot_id)) is not None:
+            board.config_error = ""
+            board.config_invalid = board.quarantined = False
 
     async def _fallback(self, row: BotRow, error: str) -> Assignment | None:
         good = None if row.status == BotStatus.ERROR else await last_good_document(self._store.database, row.id)
@@ -147,14 +148,16 @@ class ConfigManager:
         self._refused[row.id] = row.config_hash
         self._reported[row.id] = row.config_hash
         if config is None:
-            self._idle(row, error)
+            self._idle(row, error).config_invalid = True
             return None
         self._tell(row, error)
         return Assignment.of(row, config, good)
 
     def _tell(self, row: BotRow, error: str) -> None:
-        self._fleet.board(row.id, row.name).config_error = error
+        board = self._fleet.board(row.id, row.name)
+        board.config_error, board.config_invalid = error, bool(error)
 
-    def _idle(self, row: BotRow, message: str) -> None:
+    def _idle(self, row: BotRow, message: str) -> BotBoard:
         board = self._fleet.board(row.id, row.name)
         board.phase, board.message = Phase.ERROR, message
+        return board

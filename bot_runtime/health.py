@@ -93,7 +93,7 @@ class HealthServer:
         return web.json_response(told, status=503 if reason else 200)
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        body = exposition(self._fleet, self._progress)
+        body = await asyncio.to_thread(exposition, self._fleet, self._progress)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _status(self, _: web.Request) -> web.Response:

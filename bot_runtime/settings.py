@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bot_core.logs import hide
 from bot_core.models.errors import FatalError
@@ -32,6 +33,11 @@ class Settings:
     quarantine_failures: int = 5
     quarantine_minutes: float = 10.0
     exit_when_blocked: bool = False
+    warn_cpu: float = 0.9
+    warn_memory: float = 0.85
+    warn_fds: float = 0.8
+    warn_loop_lag: float = 0.25
+    performance_trades: int = 20
     log_level: str = "INFO"
 
     @classmethod
@@ -65,8 +71,23 @@ class Settings:
                 environment, "TRADINGBOT_QUARANTINE_MINUTES", cls.quarantine_minutes, low=0.1, high=1440
             ),
             exit_when_blocked=_flag(environment, "TRADINGBOT_EXIT_WHEN_BLOCKED", default=cls.exit_when_blocked),
+            **_watching(environment),
             log_level=_level(environment.get("LOG_LEVEL") or cls.log_level),
         )
+
+
+def _watching(environment: Mapping[str, str]) -> dict[str, Any]:
+    """When the process warns of what it uses, as shares of 1 and seconds, and how often it writes figures."""
+    default = Settings
+    return {
+        "warn_cpu": _number(environment, "TRADINGBOT_WARN_CPU", default.warn_cpu, low=0.01, high=100),
+        "warn_memory": _number(environment, "TRADINGBOT_WARN_MEMORY", default.warn_memory, low=0.01, high=1),
+        "warn_fds": _number(environment, "TRADINGBOT_WARN_FDS", default.warn_fds, low=0.01, high=1),
+        "warn_loop_lag": _number(environment, "TRADINGBOT_WARN_LOOP_LAG", default.warn_loop_lag, low=0.01, high=60),
+        "performance_trades": int(
+            _number(environment, "TRADINGBOT_PERFORMANCE_TRADES", default.performance_trades, low=1, high=100_000)
+        ),
+    }
 
 
 def _number(environment: Mapping[str, str], name: str, default: float, *, low: float, high: float = 86_400) -> float:

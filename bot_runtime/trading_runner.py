@@ -43,6 +43,7 @@ class TradingRunner:
         status = ProcessStatus(
             rows=manager.rows, brokers=around.brokers, companions=self.companions, unready=self.unready
         )
+        around.fleet.process.blocked = lambda: self.watchdog.lately_blocked_seconds
         self.health = HealthServer(
             around.fleet,
             around.progress,

@@ -19,6 +19,7 @@ from bot_core.models.operation import (
     Resources,
     SchedulingConfig,
     UpdatePolicy,
+    logging_notices,
 )
 from bot_core.models.problem import Notice, Problem
 from bot_core.models.risk import RiskConfig, TradingConfig
@@ -153,6 +154,7 @@ def _parts(document: Mapping[str, Any], problems: list[Problem], notices: list[N
         if document.get(key) is not None:
             parts[key] = parse_section(model, document[key], key, problems, notices)
     notices += risk_notices(parts)
+    notices += logging_notices(document.get("logging"))
     if "strategy" not in missing:
         parts["strategy"], found, told = parse_strategy(document["strategy"])
         problems += found

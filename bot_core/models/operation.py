@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import field_validator
 
+from bot_core.models.problem import Notice
 from bot_core.models.section import Section
 from bot_core.models.values import FLAG, MAYBE_FLAG, one_of, optional, text
 
@@ -53,6 +54,20 @@ class LoggingConfig(Section):
     save_trades: Annotated[bool | None, MAYBE_FLAG] = None
     save_equity_curve: Annotated[bool | None, MAYBE_FLAG] = None
     log_file: Annotated[str | None, optional(text(1000))] = None
+
+
+#: Keys that speak of files of one bot: here the process writes all lines of all bots to standard error.
+_NO_FILES = {
+    "log_file": "is not written: log lines go to standard error, with the bot's id in each",
+    "file": "is not written: log lines go to standard error, with the bot's id in each",
+    "save_equity_curve": "is not done: equity is a metric, and trading_performance_metrics has its figures",
+}
+
+
+def logging_notices(section: Any) -> list[Notice]:
+    """What a document asks of the log that is not done."""
+    given = section if isinstance(section, Mapping) else {}
+    return [Notice(f"logging.{key}", text) for key, text in _NO_FILES.items() if given.get(key)]
 
 
 def time_zone(name: str) -> tzinfo:

@@ -7,14 +7,15 @@ that went away is noticed and named instead of being waited for.
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Interval, bindparam, event, func, literal
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -29,6 +30,13 @@ TRANSACTION_SECONDS = 10.0
 _PASSING = ("08", "28", "3D", "53", "57", "40", "55", "25006", "25P03", "42501")
 _HIDDEN_IN_QUERY = ("password", "sslpassword", "passfile")
 _UNDEFINED_TABLE = "42P01"
+Kind = Literal["read", "write"]
+#: Hears of each transaction once it is over: its kind, how many seconds it took, and why the database did not do it.
+Observer = Callable[[Kind, float, Exception | None], None]
+
+
+def _nobody(_kind: Kind, _seconds: float, _error: Exception | None) -> None:
+    """Observe nothing."""
 
 
 def parse_url(text: str) -> URL:
@@ -59,8 +67,10 @@ def safe_url(url: URL) -> str:
 class Database:
     """An engine and the two ways to use it: `read()` and `write()`, each one transaction."""
 
-    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+    def __init__(self, url: str, *, pool_size: int = 5, observe: Observer = _nobody) -> None:
+        """`observe` is called inside the event loop after each transaction; it must neither wait nor raise."""
         self.url = parse_url(url)
+        self._observe = observe
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = self._sqlite_engine() if self.is_sqlite else self._postgres_engine(pool_size)
 
@@ -88,37 +98,44 @@ class Database:
             connect_args=postgres_connect_args(self.url),
         )
 
-    @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """One transaction: committed at the end of the block, rolled back on any error.
 
         Raises DatabaseUnavailableError when the server did not answer; whether the commit took place is then
         unknown, and only reading the tables again tells.
         """
-        try:
-            async with asyncio.timeout(TRANSACTION_SECONDS), self.engine.begin() as connection:
-                yield connection
-        except (DBAPIError, PoolTimeoutError, TimeoutError, OSError) as error:
-            raise _translated(error, self.safe_url) from error
+        return self._transaction("write", self.engine.begin)
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
+    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """One transaction for reading. The same errors as `write`."""
-        async with self.write() as connection:
-            yield connection
+        return self._transaction("read", self.engine.begin)
 
-    @asynccontextmanager
-    async def autocommit(self) -> AsyncIterator[AsyncConnection]:
+    def autocommit(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A connection on which each statement is a transaction of its own, and one round trip. The errors of `write`.
 
         For PostgreSQL: SQLite's transactions cost no round trip.
         """
-        engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        return self._transaction("write", self.engine.execution_options(isolation_level="AUTOCOMMIT").connect)
+
+    @asynccontextmanager
+    async def _transaction(
+        self, kind: Kind, begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+    ) -> AsyncIterator[AsyncConnection]:
+        started = time.perf_counter()
+        failure: Exception | None = None
+        observe = self._observe
         try:
-            async with asyncio.timeout(TRANSACTION_SECONDS), engine.connect() as connection:
+            async with asyncio.timeout(TRANSACTION_SECONDS), begin() as connection:
                 yield connection
         except (DBAPIError, PoolTimeoutError, TimeoutError, OSError) as error:
+            # A constraint that refuses a row is an answer, and often an expected one.
+            failure = None if isinstance(error, IntegrityError) else error
             raise _translated(error, self.safe_url) from error
+        except asyncio.CancelledError:
+            observe = _nobody  # nobody waited for what came of it
+            raise
+        finally:
+            observe(kind, time.perf_counter() - started, failure)
 
     def now(self) -> ColumnElement[Any]:
         """The database's clock, so that holders on several machines compare one clock."""

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot_core.correlation import bound_correlation
 from bot_core.schema import events
 
 
@@ -20,6 +21,7 @@ async def record_event(
     new: Any = None,
     correlation_id: str | None = None,
 ) -> None:
+    """Append; without a correlation id, that of the tenure in which this task runs, if it runs in one."""
     values = {
         "bot_id": bot_id,
         "at": datetime.now(UTC),
@@ -28,7 +30,7 @@ async def record_event(
         "message": message,
         "old_value": old,
         "new_value": new,
-        "correlation_id": correlation_id,
+        "correlation_id": correlation_id or bound_correlation(),
     }
     await connection.execute(insert(events).values(values))
 

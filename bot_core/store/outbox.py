@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot_core.correlation import bound_correlation
 from bot_core.logs import masked
 from bot_core.models.errors import first_line
 from bot_core.models.recipients import Address, Purpose, Subject, Targets, addresses
@@ -76,8 +77,10 @@ def build_copies(subject: Subject, letter: Letter, admins: Sequence[Admin], *, a
     return copies
 
 
-async def queue(connection: AsyncConnection, subject: Subject, write: Callable[[], Letter]) -> None:
-    """Queue a letter for the owner, and an error for admins as well.
+async def queue(
+    connection: AsyncConnection, subject: Subject, write: Callable[[], Letter], *, correlation_id: str | None = None
+) -> None:
+    """Queue a letter for the owner, and an error for admins as well; without an id, it is the one that is bound.
 
     Whatever goes wrong in it is logged and undone alone; only a connection that is gone is the caller's matter.
     """
@@ -88,6 +91,8 @@ async def queue(connection: AsyncConnection, subject: Subject, write: Callable[[
         if letter.purpose is Purpose.ERROR and not subject.simulated:
             await inside()
             told += build_copies(subject, letter, await admins_of(connection), at=at)
+        for message in told:
+            message["metadata"].setdefault("correlation_id", correlation_id or bound_correlation())
         if told:
             await inside()
             await connection.execute(insert(messages), told)

@@ -57,6 +57,11 @@ class Assignment:
     document: Any
     config_hash: str
 
+    @property
+    def document_hash(self) -> str:
+        """The hash of the document itself, which is not the row's where the row's can't run."""
+        return document_hash(self.document)
+
     @classmethod
     def of(cls, row: BotRow, config: BotConfig, document: Any) -> "Assignment":
         return cls(row, config, document, document_hash(document))
@@ -77,7 +82,9 @@ async def build_engine(
         market = _storable(rules)
         mark()
         board.account, board.clock_skew = broker.account, broker.clock_skew
-        ledger = Ledger(around.database, around.leases, lease, assigned.row, config, broker.account)
+        ledger = Ledger(
+            around.database, around.leases, lease, assigned.row, config, broker.account, board.correlation_id
+        )
         await ledger.beat(None)  # a venue may have taken its time
         saved = await ledger.load()
         account = await resume_account(ledger, saved, assigned.row, config)
@@ -86,8 +93,10 @@ async def build_engine(
         kernel = _kernel(assigned, account, feed, market)
         mark()
         cursor = await _warm_up(kernel, feed, saved, config)
+        if kernel.guard is not None:
+            board.note_peak(float(kernel.guard.peak))
         snapshot = Snapshot(cursor, kernel.dump_state(), account)
-        await ledger.begin(snapshot, assigned.document, document_hash(assigned.document))
+        await ledger.begin(snapshot, assigned.document, assigned.document_hash)
         mark()
         desk = OrderDesk(
             kernel=kernel,

@@ -9,6 +9,7 @@ from typing import Any
 
 from bot_runtime.domain.position import Position
 from bot_runtime.domain.trade import Trade
+from bot_runtime.engine.figures import ProcessFigures
 
 #: What `count_order` counts a signal as that became no order.
 REFUSED = "refused"
@@ -57,6 +58,18 @@ class BotBoard:
     epoch: int | None = None
     config_hash: str = ""
     config_error: str = ""
+    correlation_id: str = ""
+    config_invalid: bool = False
+    keeps_last_good: bool = False
+    quarantined: bool = False
+    lease_losses: int = 0
+    fills: dict[str, int] = field(default_factory=dict)
+    #: Seconds from the close of the last bar until it was processed.
+    bar_lag: float | None = None
+    #: On the monotonic clock: when the feed last delivered. None where it has nothing more to deliver.
+    fed_at: float | None = None
+    #: The highest equity that is known of this bot.
+    peak: float | None = None
 
     @property
     def shown_message(self) -> str:
@@ -76,8 +89,47 @@ class BotBoard:
         held = self.position
         return "" if held is None else f"{held.direction} {held.quantity.normalize():f} @ {held.entry_price:f}"
 
+    @property
+    def exposure(self) -> float | None:
+        """The open position at the last price; at what it cost before the first bar."""
+        held = self.position
+        if held is None:
+            return None if self.balance is None else 0.0
+        return float(held.held) * self._price(held)
+
+    @property
+    def equity(self) -> float | None:
+        """Cash plus the open position at the last price; None before the account is known."""
+        if self.balance is None:
+            return None
+        held = self.position
+        if held is None:
+            return float(self.balance)
+        return float(self.balance) + float(held.held) * (self._price(held) - float(held.entry_price))
+
+    @property
+    def drawdown(self) -> float | None:
+        """How far equity is below its peak, as a part of it."""
+        equity = self.equity
+        if equity is None:
+            return None
+        peak = equity if self.peak is None else max(self.peak, equity)
+        return (peak - equity) / peak if peak > 0 else None
+
+    def note_peak(self, amount: float | None = None) -> None:
+        """Remember an equity, such as today's, if it is higher than any before."""
+        value = self.equity if amount is None else amount
+        if value is not None and (self.peak is None or value > self.peak):
+            self.peak = value
+
+    def _price(self, held: Position) -> float:
+        return float(held.entry_price) if self.last_price is None else self.last_price
+
     def count_order(self, state: str) -> None:
         self.orders[state] = self.orders.get(state, 0) + 1
+
+    def count_fill(self, side: str) -> None:
+        self.fills[side] = self.fills.get(side, 0) + 1
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -110,6 +162,7 @@ class BotBoard:
             "lease_epoch": self.epoch,
             "config_hash": self.config_hash,
             "config_error": self.config_error or None,
+            "correlation_id": self.correlation_id or None,
         }
 
 
@@ -128,6 +181,7 @@ class FleetBoard:
 
     def __init__(self, newest: int = 100) -> None:
         self.bots: dict[int, BotBoard] = {}
+        self.process = ProcessFigures()
         self.trades: deque[TradeLine] = deque(maxlen=newest)
 
     def board(self, bot_id: int, name: str) -> BotBoard:

@@ -6,6 +6,7 @@ It sends nothing and asks nothing of a venue: that is the order desk's.
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from time import monotonic
 from typing import Any, assert_never
 
 import structlog
@@ -55,6 +56,7 @@ class Bookings:
         self._board = board
         self._fleet = fleet
         self._sent: dict[str, Sent] = {}
+        self._signalled: dict[str, float] = {}
         self._rejection = ""
 
     @property
@@ -88,6 +90,7 @@ class Bookings:
     async def take(self, intent: OrderIntent, report: OrderReport, why: str = "") -> None:
         """Write down what the venue says of an order of ours; book it once it is final."""
         sent = self._sent[intent.client_order_id]
+        self._accepted(intent, report)
         if not report.final:
             if sent.state is not OrderState.OPEN:
                 await self.ledger.mark(intent.client_order_id, OrderState.OPEN, broker_order_id=report.broker_order_id)
@@ -103,23 +106,30 @@ class Bookings:
         else:
             await self._drop(intent, OrderState.CANCELED, "order_canceled", why or "the venue canceled it")
 
+    def _accepted(self, intent: OrderIntent, report: OrderReport) -> None:
+        """The venue has an order: the first time that it says so, measure how long it was from the signal."""
+        signalled = self._signalled.pop(intent.client_order_id, None)
+        if signalled is not None and report.status is not OrderStatus.REJECTED:
+            self._fleet.process.order_latency.add(monotonic() - signalled)
+
     async def _rejected(self, intent: OrderIntent, reason: str) -> None:
         if intent.purpose is Purpose.PROTECTIVE:
             self.kernel.stop_refused(intent)
         what = f"the venue rejected the {intent.purpose} {intent.client_order_id}: {reason}"
-        _log.error("order_rejected", correlation_id=intent.client_order_id, reason=reason)
+        _log.error("order_rejected", client_order_id=intent.client_order_id, reason=reason)
         self._board.count_order(OrderState.REJECTED)
         await self._drop(intent, OrderState.REJECTED, "order_rejected", what)
         if reason != self._rejection:  # the owner is told once, not at every bar that repeats it
             self._rejection = reason
-            await self.ledger.alert("alert", what, correlation_id=intent.client_order_id)
+            await self.ledger.alert("alert", what, client_order_id=intent.client_order_id)
 
     async def _drop(self, intent: OrderIntent, state: OrderState, kind: str, why: str) -> bool:
         dropped = await self.ledger.dropped(intent, state, kind, f"{intent.client_order_id}: {why}")
         self.kernel.drop(intent)
         self._sent.pop(intent.client_order_id, None)
+        self._signalled.pop(intent.client_order_id, None)
         if state is OrderState.CANCELED:
-            _log.info("order_canceled", correlation_id=intent.client_order_id, reason=why)
+            _log.info("order_canceled", client_order_id=intent.client_order_id, reason=why)
             self._board.count_order(state)
         return dropped
 
@@ -141,6 +151,7 @@ class Bookings:
 
     def _tell(self, intent: OrderIntent, report: OrderReport, result: FillResult) -> None:
         self._board.count_order(OrderState.FILLED)
+        self._board.count_fill(intent.side)
         facts: dict[str, Any] = {"price": str(report.average_price), "quantity": str(report.filled)}
         facts |= {"reason": intent.reason, "fill_time": report.time.isoformat()}
         match result:
@@ -158,7 +169,7 @@ class Bookings:
                 facts["held"] = str(position.held)
             case _:
                 assert_never(result)
-        _log.info(event, symbol=self._board.symbol, correlation_id=intent.client_order_id, **facts)
+        _log.info(event, symbol=self._board.symbol, client_order_id=intent.client_order_id, **facts)
 
     def _hold(self, intent: OrderIntent) -> None:
         if intent.purpose is Purpose.PROTECTIVE:

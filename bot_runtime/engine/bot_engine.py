@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import monotonic, time
 from typing import Any
 
 import structlog
@@ -105,7 +106,7 @@ class BotEngine:
         self._restraint.learn((await self._ledger.beat(None)).halt)
         for order in working:
             name, state = order.intent.client_order_id, order.state
-            await self._ledger.note("recovered", f"order {name} was {state} at the last stop", correlation_id=name)
+            await self._ledger.note("recovered", f"order {name} was {state} at the last stop", client_order_id=name)
         if self._broker.live or self._desk.unsure:
             await self._desk.advance()
         if self._desk.unsure and not self._broker.live:
@@ -119,6 +120,7 @@ class BotEngine:
     async def run(self, stop: asyncio.Event) -> None:
         """Process bars until `stop` is set, then book the cursor and return."""
         bars = self._feed.bars(self._desk.cursor)
+        self._board.fed_at = monotonic()
         leaving = [asyncio.ensure_future(event.wait()) for event in (stop, self._leave)]
         pending: asyncio.Task[Bar] | None = None
         try:
@@ -174,6 +176,7 @@ class BotEngine:
             bar = pending.result()
         except StopAsyncIteration:
             self._board.message = "the data has ended"
+            self._board.fed_at = None
             _log.info("feed_ended", cursor=str(self._desk.cursor))
             await self._checkpoint()
             return None
@@ -182,7 +185,8 @@ class BotEngine:
 
     async def on_bar(self, bar: Bar) -> None:
         """The bar's fills first, as facts; then the decision on its close."""
-        kernel, desk = self._kernel, self._desk
+        kernel, desk, board = self._kernel, self._desk, self._board
+        board.fed_at = monotonic()
         await self._fills(bar)
         late = kernel.expired(bar)
         if late is not None:
@@ -190,9 +194,9 @@ class BotEngine:
         intent = kernel.on_bar(bar, self._restraint.hold(bar))
         desk.cursor = bar.time
         self._dirty = True
-        self._board.bars += 1
-        self._board.bar_time = bar.time
-        self._board.last_price = bar.close
+        board.bars += 1
+        board.bar_time = bar.time
+        board.last_price = bar.close
         refused, limit = kernel.refused, kernel.limited_by
         if intent is not None:
             refused, limit = await self._order(intent), SHARED
@@ -201,7 +205,14 @@ class BotEngine:
             await desk.protect()
         if refused:
             await self._teller.refusal(refused, limit)
+        board.bar_lag = self._lag(bar, board.fed_at)
         self._teller.show()
+
+    def _lag(self, bar: Bar, delivered: float) -> float:
+        """Seconds since the bar closed; where bars are of the past, since it was delivered."""
+        if not self._feed.live:
+            return monotonic() - delivered
+        return max(0.0, time() - bar.time.timestamp() - self._feed.interval_seconds)
 
     async def _fills(self, bar: Bar) -> None:
         """What the bar fills at a simulated venue; again, for a stop that is placed at this bar's open may be hit."""
@@ -219,7 +230,7 @@ class BotEngine:
         try:
             refused = await self._desk.place(intent)
         except DatabaseUnavailableError:
-            _log.warning("signal_held", correlation_id=intent.client_order_id, reason="the database does not answer")
+            _log.warning("signal_held", client_order_id=intent.client_order_id, reason="the database does not answer")
             raise
         if not refused:
             self._dirty = False

@@ -9,9 +9,13 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
+from typing import Any
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
+from bot_core.correlation import about_bot, bind_correlation
+from bot_core.log_levels import set_bot_level
 from bot_core.logs import masked
 from bot_core.models.bot import BotRow, Quarantine
 from bot_core.models.errors import (
@@ -65,7 +69,12 @@ class BotInstance:
         self._task: asyncio.Task[None] | None = None
         self._attempt_task: asyncio.Task[None] | None = None
         self._stalled: StalledError | None = None
-        self._log = _log.bind(bot_id=row.id, symbol=assignment.config.symbol)
+
+    @property
+    def _log(self) -> Any:
+        """A log for lines that are written outside of the bot's own task as well."""
+        about = {"correlation_id": self.board.correlation_id} if self.board.correlation_id else {}
+        return _log.bind(bot_id=self.bot_id, symbol=self._choice.running.config.symbol, **about)
 
     @property
     def assignment(self) -> Assignment:
@@ -103,6 +112,7 @@ class BotInstance:
 
     async def finish(self, lease: Lease) -> None:
         """Instead of `start`: end what the last process left of a bot that is to be stopped; release the lease."""
+        bind_contextvars(bot_id=self.bot_id)
         try:
             await self._tenure.finish(lease)
         except InvalidBotError as error:
@@ -116,6 +126,7 @@ class BotInstance:
         finally:
             self._around.progress.forget(self._loop)
             self._around.brokers.forget(self.bot_id)
+            set_bot_level(self.bot_id, None)
             await self._release(lease)
 
     async def kill(self, seconds: float = CANCEL_SECONDS) -> None:
@@ -137,7 +148,8 @@ class BotInstance:
             self._failures.forget()
             self._hurry.set()
         if not comes or (plan.when is When.FLAT and self._tenure.holds):
-            await self._choice.tell_held(assignment, plan.reason)
+            with about_bot(self.bot_id, self.board.correlation_id):
+                await self._choice.tell_held(assignment, plan.reason)
 
     def withdraw(self) -> None:
         """The row asks for what runs: forget the document that was waited with."""
@@ -150,7 +162,8 @@ class BotInstance:
 
     async def reaffirm(self, row: BotRow) -> None:
         """Write `running` over a row that says something else of a bot that runs, and take away a mended error."""
-        await self._tenure.reaffirm(row)
+        with about_bot(self.bot_id, self.board.correlation_id):
+            await self._tenure.reaffirm(row)
 
     async def interrupt(self, age: float) -> None:
         """Cancel a run that stands still, which counts as a failure; report one that can't be cancelled, and leave it.
@@ -169,10 +182,11 @@ class BotInstance:
             text = f"{self._stalled} and can't be cancelled; it ends with this process only"
             self._show(Phase.ERROR, text)
             self._log.critical("bot_stuck", seconds=round(age))
-        await self._around.store.note(self.bot_id, "stalled", text)
+        with about_bot(self.bot_id, self.board.correlation_id):
+            await self._around.store.note(self.bot_id, "stalled", text)
 
     async def _supervise(self) -> None:
-        structlog.contextvars.bind_contextvars(bot_id=self.bot_id)
+        bind_contextvars(bot_id=self.bot_id)
         clock = asyncio.get_running_loop().time
         in_a_row = 0
         try:
@@ -186,6 +200,7 @@ class BotInstance:
         finally:
             self._around.progress.forget(self._loop)
             self._around.brokers.forget(self.bot_id)
+            set_bot_level(self.bot_id, None)
 
     async def _attempt(self) -> bool:
         """Run once. True when there is nothing to try again."""
@@ -195,6 +210,7 @@ class BotInstance:
             await self._write_error(self._shown_error(error))
             return True
         except LeaseLostError as error:
+            self.board.lease_losses += 1
             self._wait_after(error, "lease_lost")
         except (TransientError, SchemaMissingError) as error:
             self._wait_after(error, "bot_will_be_rebuilt")
@@ -220,6 +236,8 @@ class BotInstance:
             raise
         finally:
             self._attempt_task = None
+            if self.board.correlation_id:  # what comes of this attempt is told below
+                bind_correlation(self.board.correlation_id)
         if task.cancelled():
             raise self._stalled or RuntimeError("its task was cancelled from within")
         task.result()
@@ -279,6 +297,7 @@ class BotInstance:
     async def _quarantine(self, message: str) -> bool:
         """Write it into the row, however long the database is away; False where the row changes meanwhile."""
         self._show(Phase.ERROR, message)
+        self.board.quarantined = True
         self._log.error("bot_quarantined", error=message)
         quarantine = Quarantine(self._failures.limit.failures, self.wanted_hash)
         for tries in count(1):

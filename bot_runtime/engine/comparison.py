@@ -70,8 +70,8 @@ async def _late(desk: OrderDesk, report: OrderReport, booked: Decimal) -> None:
             return  # asked again by the next comparison
     what = f"order {name} appeared late at the venue: {report.status}, {report.filled} of {report.quantity} filled"
     if not report.filled:
-        _log.warning("order_late", correlation_id=name, outcome="canceled")
-        await known.alert("order_late", f"{what}; it was canceled there", correlation_id=name)
+        _log.warning("order_late", client_order_id=name, outcome="canceled")
+        await known.alert("order_late", f"{what}; it was canceled there", client_order_id=name)
         return
     intent = await known.intent_of(name)
     if booked or not desk.fits(intent):
@@ -79,7 +79,7 @@ async def _late(desk: OrderDesk, report: OrderReport, booked: Decimal) -> None:
             f"{what}, beside what the bot holds ({booked} of it was booked); allowed: settle the difference at the "
             f"venue and write what filled into bot_orders, then start the bot again"
         )
-    _log.warning("order_late", correlation_id=name, outcome="adopted")
+    _log.warning("order_late", client_order_id=name, outcome="adopted")
     if await known.reopen(name, f"{what}; it is adopted"):
         await desk.adopt(intent, report)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import structlog
 
+from bot_core.log_levels import set_bot_level
 from bot_core.logs import masked
 from bot_core.models.bot import document_hash
 from bot_core.models.config import parse_config
@@ -32,6 +33,7 @@ class ConfigChoice:
         self.awaited: Assignment | None = None
         self.kept = ""
         _describe(board, assignment)
+        set_bot_level(assignment.row.id, assignment.config.logging.level)
 
     @property
     def wanted(self) -> Assignment:
@@ -79,7 +81,9 @@ class ConfigChoice:
 
     def _run(self, assignment: Assignment, then: Assignment | None) -> Assignment:
         self.running, self.awaited = assignment, then
+        self._board.keeps_last_good = bool(self.kept)
         _describe(self._board, assignment)
+        set_bot_level(assignment.row.id, assignment.config.logging.level)
         return assignment
 
     async def _last_good(self) -> Assignment | None:

@@ -6,6 +6,7 @@ It decides nothing about trading; that is the kernel's.
 """
 
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 import structlog
 
@@ -64,6 +65,7 @@ class OrderDesk(Bookings):
 
     async def place(self, intent: OrderIntent) -> str:
         """Journal what the kernel decided and send it. Return why limits across bots refuse it, or nothing."""
+        signalled = monotonic()
         journaled = await self.ledger.intend(intent, self.snapshot())
         if isinstance(journaled, Refused):
             self.kernel.drop(intent)
@@ -83,9 +85,10 @@ class OrderDesk(Bookings):
             return journaled.reason
         self._hold(journaled)
         self._sent[journaled.client_order_id] = Sent(OrderState.INTENDED, datetime.now(UTC), left=False)
+        self._signalled[journaled.client_order_id] = signalled
         _log.info(
             "order_intended",
-            correlation_id=journaled.client_order_id,
+            client_order_id=journaled.client_order_id,
             purpose=journaled.purpose,
             side=journaled.side,
             quantity=str(journaled.quantity),
@@ -191,7 +194,7 @@ class OrderDesk(Bookings):
         elif intent.purpose is Purpose.PROTECTIVE and self.kernel.account.position is None:
             await self._drop(intent, OrderState.CANCELED, "order_canceled", "there is nothing left to protect")
         else:
-            _log.warning("order_sent_again", correlation_id=intent.client_order_id, state=sent.state)
+            _log.warning("order_sent_again", client_order_id=intent.client_order_id, state=sent.state)
             await self._dispatch(intent)
 
     async def _dispatch(self, intent: OrderIntent) -> None:
@@ -240,7 +243,7 @@ class OrderDesk(Bookings):
         now = datetime.now(UTC)
         sent.missed = sent.missed or now
         if now < sent.missed + timedelta(seconds=max(self.broker.settle_seconds, _LEAST_MISSED)):
-            _log.warning("order_missing", correlation_id=intent.client_order_id)
+            _log.warning("order_missing", client_order_id=intent.client_order_id)
             return
         raise UnexplainedError(_vanished(intent))
 
@@ -259,7 +262,7 @@ class OrderDesk(Bookings):
         if not sent.held:
             _log.warning(
                 "order_held_back",
-                correlation_id=intent.client_order_id,
+                client_order_id=intent.client_order_id,
                 reason=str(error),
                 error_type=type(error).__name__,
             )

@@ -18,9 +18,9 @@ class Progress:
         self._marks.pop(loop, None)
 
     def ages(self) -> dict[str, float]:
-        """Seconds since each loop's last turn."""
+        """Seconds since each loop's last turn. May be asked from another thread."""
         now = self._clock()
-        return {loop: now - mark for loop, mark in self._marks.items()}
+        return {loop: now - mark for loop, mark in list(self._marks.items())}
 
     def overdue(self, seconds: float) -> dict[str, float]:
         """The loops that have stood still for longer, with their ages."""

@@ -56,13 +56,13 @@ class Teller:
         why = self._desk.kernel.guard.reduced if self._desk.kernel.guard and intent.purpose is Purpose.ENTRY else ""
         if why and why != self._reduced:
             self._reduced = why
-            _log.warning("order_reduced", correlation_id=intent.client_order_id, reason=why)
-            await self._note("reduced", why, correlation_id=intent.client_order_id)
+            _log.warning("order_reduced", client_order_id=intent.client_order_id, reason=why)
+            await self._note("reduced", why, client_order_id=intent.client_order_id)
 
-    async def _note(self, kind: str, message: str, *, correlation_id: str | None = None) -> None:
+    async def _note(self, kind: str, message: str, *, client_order_id: str | None = None) -> None:
         """Append to `bot_events`, where it can be done: what is only told is no reason to stop reading bars."""
         try:
-            await self._desk.ledger.note(kind, message, correlation_id=correlation_id)
+            await self._desk.ledger.note(kind, message, client_order_id=client_order_id)
         except DatabaseUnavailableError as error:
             _log.warning("event_not_noted", kind=kind, message=message, error=str(error))
 
@@ -71,6 +71,7 @@ class Teller:
         self._board.balance = balance_of(account)
         self._board.total_pnl = account.realized_pnl
         self._board.position = account.position
+        self._board.note_peak()
         self._board.protective_stop = None if stop is None else stop.stop_price
         self._board.feed_trouble = self._feed.trouble() or ""
         self._board.venue_trouble = self._desk.trouble

@@ -9,11 +9,12 @@ from collections.abc import Callable
 
 import structlog
 
+from bot_core.correlation import bind_correlation, correlation_id
 from bot_core.models.bot import BotRow, BotStatus, StoppedBy, stopped_by
 from bot_core.models.config import parse_config
 from bot_core.models.errors import InvalidBotError
 from bot_core.store.leases import Lease
-from bot_runtime.engine.assembly import Surroundings, build_engine
+from bot_runtime.engine.assembly import Assignment, Surroundings, build_engine
 from bot_runtime.engine.board import BotBoard, Phase
 from bot_runtime.engine.bot_engine import BotEngine
 from bot_runtime.engine.config_choice import ConfigChoice
@@ -49,6 +50,7 @@ class Tenure:
     async def run(self, lease: Lease) -> None:
         """Run until stopped, under a lease that was just won. The row then says so."""
         self._board.epoch = lease.epoch
+        self._correlate(lease, self._choice.wanted)
         self._show(Phase.STARTING, "")
         if not await self._around.store.observe(lease, BotStatus.STARTING):
             return  # the row asks for a stop by now, or is gone
@@ -114,13 +116,21 @@ class Tenure:
     async def _build(self, lease: Lease) -> BotEngine:
         self._mark()
         assignment = await self._choice.settle()
+        self._correlate(lease, assignment)
         try:
             return await build_engine(self._around, assignment, lease, self._board, self._mark)
         except InvalidBotError as error:
             self._mark()
             if not await self._choice.fall_back(error):
                 raise
+            self._correlate(lease, self._choice.running)
             return await build_engine(self._around, self._choice.running, lease, self._board, self._mark)
+
+    def _correlate(self, lease: Lease, assignment: Assignment) -> None:
+        """Whatever is done from now on, it is done for this document under this lease."""
+        found = correlation_id(lease.bot_id, assignment.document_hash, lease.epoch)
+        self._board.correlation_id = found
+        bind_correlation(found)
 
     async def _announce(self, lease: Lease, *, write: bool) -> None:
         """Say that the bot runs. The row is written at the start and where an error is mended, not at each reload."""

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -72,7 +73,8 @@ class SharedMarket:
         self._changed = asyncio.Event()
         self._misses = 0
         self._fresh = Freshness(source, self._patience.stale)
-        self._task = asyncio.create_task(self._run())
+        # In a context of its own: it belongs to no bot, also not to the one that happened to come first.
+        self._task = asyncio.create_task(self._run(), context=Context())
 
     async def newest(self) -> datetime:
         """Return the open time of the newest closed bar. Raise TransientError where the venue does not answer."""

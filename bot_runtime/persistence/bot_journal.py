@@ -44,7 +44,14 @@ class BotJournal:
     """Reads and writes for one bot under one lease."""
 
     def __init__(
-        self, database: Database, leases: LeaseStore, lease: Lease, row: BotRow, config: BotConfig, account: str
+        self,
+        database: Database,
+        leases: LeaseStore,
+        lease: Lease,
+        row: BotRow,
+        config: BotConfig,
+        account: str,
+        correlation_id: str,
     ) -> None:
         self.database = database
         self.leases = leases
@@ -53,6 +60,7 @@ class BotJournal:
         self.config = config
         self.account = account
         self.subject = Subject.of(row, config)
+        self.correlation_id = correlation_id
 
     async def mark(self, client_order_id: str, state: OrderState, **values: Any) -> bool:
         """Move an order in the journal; False where its present state does not allow it."""
@@ -72,7 +80,7 @@ class BotJournal:
             await self.lease.check(connection)
             if not await move(connection, intent.client_order_id, state):
                 return False
-            await self._event(connection, kind, why, correlation_id=intent.client_order_id)
+            await self._event(connection, kind, why, client_order_id=intent.client_order_id)
             return True
 
     async def journaled(self, client_order_ids: Collection[str]) -> dict[str, tuple[OrderState, Decimal]]:
@@ -94,7 +102,7 @@ class BotJournal:
             await self.lease.check(connection)
             if not await reopen(connection, client_order_id):
                 return False
-            await self._event(connection, "order_late", why, correlation_id=client_order_id)
+            await self._event(connection, "order_late", why, client_order_id=client_order_id)
             await self._tell_error(connection, why, client_order_id)
             return True
 
@@ -103,18 +111,18 @@ class BotJournal:
         state = None if snapshot is None else state_values(snapshot)
         return await beat(self.database, self.lease, self.row.user_id, self.leases.seconds, state=state)
 
-    async def note(self, kind: str, message: str, *, new: Any = None, correlation_id: str | None = None) -> None:
+    async def note(self, kind: str, message: str, *, new: Any = None, client_order_id: str | None = None) -> None:
         """Append to `bot_events`."""
         async with self.database.write() as connection:
             await self.lease.check(connection)
-            await self._event(connection, kind, message, new=new, correlation_id=correlation_id)
+            await self._event(connection, kind, message, new=new, client_order_id=client_order_id)
 
-    async def alert(self, kind: str, message: str, *, correlation_id: str | None = None) -> None:
+    async def alert(self, kind: str, message: str, *, client_order_id: str | None = None) -> None:
         """Append to `bot_events` and tell owner and admins: for what a person should look at."""
         async with self.database.write() as connection:
             await self.lease.check(connection)
-            await self._event(connection, kind, message, correlation_id=correlation_id)
-            await self._tell_error(connection, message, correlation_id)
+            await self._event(connection, kind, message, client_order_id=client_order_id)
+            await self._tell_error(connection, message, client_order_id)
 
     async def limited(self, limit: str, message: str) -> None:
         """Tell the owner that a limit keeps the bot from entries, where he wants to know: once a limit and day."""
@@ -156,12 +164,12 @@ class BotJournal:
             return True
 
     async def _tell_error(self, connection: AsyncConnection, message: str, order: str | None) -> None:
-        facts = {} if order is None else {"correlation_id": order, "client_order_id": order}
+        facts = {} if order is None else {"client_order_id": order}
         await self._tell(connection, partial(error_letter, message, name=self.row.name, **facts))
 
     async def _tell(self, connection: AsyncConnection, write: Callable[[], Letter]) -> None:
         """Queue a letter in the transaction of what it tells of, which it never spoils."""
-        await queue(connection, self.subject, write)
+        await queue(connection, self.subject, write, correlation_id=self.correlation_id)
 
     async def _event(
         self,
@@ -170,9 +178,12 @@ class BotJournal:
         message: str,
         *,
         new: Any = None,
-        correlation_id: str | None = None,
+        client_order_id: str | None = None,
     ) -> None:
-        about = {"actor": "runtime", "new": new, "correlation_id": correlation_id}
+        """An event about an order names it in its new value."""
+        if client_order_id is not None and new is None:
+            new = {"client_order_id": client_order_id}
+        about = {"actor": "runtime", "new": new, "correlation_id": self.correlation_id}
         await record_event(connection, self.row.id, kind, message, **about)
 
 

@@ -126,7 +126,7 @@ class Ledger(BotJournal):
             if refusal is not None:
                 return Refused(known=False, reason=refusal)
             intent = replace(intent, client_order_id=name)
-            values = order_values(self.row, self.config, intent, self.lease.epoch, self.account)
+            values = order_values(self.row, self.config, intent, self.lease.epoch, self.account, self.correlation_id)
             await write_intent(connection, values)
             await self._save(connection, snapshot)
             return intent
@@ -150,7 +150,7 @@ class Ledger(BotJournal):
             if not await self._book(connection, report):
                 return False
             position_id = await self._insert_position(connection, position)
-            values = open_trade_values(self.row, self.config, intent, position)
+            values = open_trade_values(self.row, self.config, intent, position, self.correlation_id)
             await connection.execute(insert(trades).values(position_id=position_id, **values))
             await self._finish(connection, snapshot, intent, partial(opened_letter, self.config, position))
             return True
@@ -208,8 +208,7 @@ class Ledger(BotJournal):
         await self._save(connection, snapshot)
         await self._write_balance(connection, snapshot)
         if write is not None:
-            order = {"correlation_id": intent.client_order_id, "client_order_id": intent.client_order_id}
-            await self._tell(connection, partial(write, **order))
+            await self._tell(connection, partial(write, client_order_id=intent.client_order_id))
 
     async def _insert_position(self, connection: AsyncConnection, position: Position) -> int:
         values = position_values(self.row, self.config, position)
@@ -218,7 +217,7 @@ class Ledger(BotJournal):
 
     async def _close_trade(self, connection: AsyncConnection, intent: OrderIntent, trade: Trade) -> int | None:
         found = await self._open_trade(connection)
-        values = closed_trade_values(self.config, intent, trade, found.extra_metadata)
+        values = closed_trade_values(self.config, intent, trade, found.extra_metadata, self.correlation_id)
         await connection.execute(update(trades).where(trades.c.id == found.id).values(values))
         return found.position_id  # type: ignore[no-any-return]  # a row's column has no static type
 

@@ -31,7 +31,7 @@ class WorkingOrder:
 
 
 def order_values(
-    row: BotRow, config: BotConfig, intent: OrderIntent, epoch: int, account: str | None
+    row: BotRow, config: BotConfig, intent: OrderIntent, epoch: int, account: str | None, correlation_id: str
 ) -> dict[str, Any]:
     return {
         "bot_id": row.id,
@@ -48,7 +48,7 @@ def order_values(
         "account": account,
         "bar_time": intent.signal_time,
         "reason": intent.reason[:100],
-        "correlation_id": intent.client_order_id,
+        "correlation_id": correlation_id,
     }
 
 
@@ -99,13 +99,16 @@ def reduced_position_values(position: Position) -> dict[str, Any]:
     return {"qty_open": position.held, "realized_pnl": gross}
 
 
-def open_trade_values(row: BotRow, config: BotConfig, intent: OrderIntent, position: Position) -> dict[str, Any]:
+def open_trade_values(
+    row: BotRow, config: BotConfig, intent: OrderIntent, position: Position, correlation_id: str
+) -> dict[str, Any]:
     logic = config.strategy
     extra = {
         "order_id": intent.client_order_id,
         "paper_trading": config.broker.trading_mode == "paper",
         "signal_time": intent.signal_time.isoformat(),
         "entry_reason": position.entry_reason,
+        "correlation_id": correlation_id,
     }
     return {
         "bot_id": row.id,
@@ -129,7 +132,11 @@ def open_trade_values(row: BotRow, config: BotConfig, intent: OrderIntent, posit
     }
 
 
-def closed_trade_values(config: BotConfig, intent: OrderIntent, trade: Trade, extra: Any) -> dict[str, Any]:
+def closed_trade_values(
+    config: BotConfig, intent: OrderIntent, trade: Trade, extra: Any, correlation_id: str
+) -> dict[str, Any]:
+    """The trade may have been opened under another document or tenure: both ids are kept."""
+    exit_ids = {"exit_order_id": intent.client_order_id, "exit_correlation_id": correlation_id}
     return {
         "exit_time": trade.exit_time,
         "sell_order_created": intent.signal_time,
@@ -143,7 +150,7 @@ def closed_trade_values(config: BotConfig, intent: OrderIntent, trade: Trade, ex
         "exit_reason": trade.exit_reason[:100],
         "status": "closed",
         "exit_logic_name": config.strategy.exit.name,
-        "extra_metadata": _object(extra) | {"exit_order_id": intent.client_order_id},
+        "extra_metadata": _object(extra) | exit_ids,
         "updated_at": datetime.now(UTC),
     }
 

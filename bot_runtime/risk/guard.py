@@ -54,6 +54,11 @@ class RiskGuard:
         #: How the last entry was reduced, for the log; empty where it was not.
         self.reduced = ""
 
+    @property
+    def peak(self) -> Decimal:
+        """The highest realised equity, which the tables keep."""
+        return self._peak
+
     def opened(self, position: Position) -> None:
         """An entry has filled."""
         self._day.reach(position.entry_time)

@@ -107,7 +107,7 @@ async def test_a_signal_of_that_time_is_held_and_never_sent_late(
         trades = len(await bot.until(bot.closed_trades, "tables that answer"))
         await bot.until(lambda: _more_trades(bot, trades + 1), "trades as before")
         journal = await bot.journal()
-        assert held["correlation_id"] not in {row["client_order_id"] for row in journal}
+        assert held["client_order_id"] not in {row["client_order_id"] for row in journal}
         assert not [row for row in journal if away + SECOND < row["created_at"] < back]
         assert max(row["created_at"] - row["bar_time"] - SECOND for row in journal) < SECOND
         assert set(_seconds(bars[0], bars[-1])) == set(bars)  # those of the outage came afterwards

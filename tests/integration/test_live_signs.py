@@ -110,7 +110,7 @@ async def test_an_entry_that_a_limit_made_smaller_says_so_once(
         assert {row["quantity"] for row in await bot.journal(purpose="entry")} == {bot.at_venue("BUY")[0].quantity}
         event, *_ = await bot.until(lambda: bot.rows(events, kind="reduced"), "a note")
         assert event["message"].startswith("max_position_size 300 allows an entry of 300")
-        assert event["correlation_id"] == (await bot.journal(purpose="entry"))[0]["client_order_id"]
+        assert event["new_value"]["client_order_id"] == (await bot.journal(purpose="entry"))[0]["client_order_id"]
         told = await bot.told("reduced")
         assert len(set(told)) == len(told)
         assert logged(log, "order_reduced")[0]["reason"] == told[0]
@@ -126,6 +126,6 @@ async def test_an_order_that_is_held_back_says_once_why(
         (order,) = await bot.until(lambda: bot.journal(state="intended"), "an order that is turned away")
         await bot.until(lambda: bot.exchange.requests.count(ORDER) >= 2, "another try")
         held = logged(log, "order_held_back")
-        told = [entry for entry in held if entry["correlation_id"] == order["client_order_id"]]
+        told = [entry for entry in held if entry["client_order_id"] == order["client_order_id"]]
         assert len(told) == 1
         assert "too many" in told[0]["reason"]

@@ -47,7 +47,9 @@ def test_the_service_answers_trades_and_drains_on_sigterm(sqlite_url: str, tmp_p
     order = next(event for event in events if event["event"] == "order_intended")
     fill = next(event for event in events if event["event"] == "trade_opened")
     assert order["bot_id"] == bot_id
+    assert order["client_order_id"] == fill["client_order_id"]
     assert order["correlation_id"] == fill["correlation_id"]
+    assert re.fullmatch(rf"b{bot_id}-[0-9a-f]{{8}}-e1", order["correlation_id"])
 
 
 def test_run_runs_the_named_bot_whatever_else_is_enabled(sqlite_url: str, tmp_path: Path) -> None:

@@ -71,7 +71,17 @@ async def run_to_the_end(instance: BotInstance, timeout: float = 60) -> None:
     await instance.stop()
 
 
-_VOLATILE = {"id", "epoch", "created_at", "updated_at", "started_at", "last_heartbeat", "position_id", "extra_metadata"}
+_VOLATILE = {
+    "id",
+    "epoch",
+    "correlation_id",
+    "created_at",
+    "updated_at",
+    "started_at",
+    "last_heartbeat",
+    "position_id",
+    "extra_metadata",
+}
 
 
 async def books(database: Database, bot_id: int) -> dict[str, Any]:

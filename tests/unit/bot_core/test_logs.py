@@ -3,8 +3,11 @@ import logging
 
 import pytest
 import structlog
+from structlog.contextvars import bound_contextvars
 
+from bot_core.log_levels import set_bot_level
 from bot_core.logs import configure_logging, hide, masked
+from bot_core.models.operation import logging_notices
 
 SECRET = "hunter2-and-more"
 
@@ -45,6 +48,50 @@ def test_no_secret_reaches_a_line_by_whatever_way_it_is_logged(capsys: pytest.Ca
     assert first["event"] == "plain"
     assert first["level"] == "info"
     assert first["time"].endswith("Z")
+
+
+@pytest.mark.parametrize(
+    ("level", "written"),
+    [
+        ("debug", ["debug", "info", "error"]),
+        ("INFO", ["info", "error"]),
+        ("error", ["error"]),
+        ("critical", []),
+        (None, ["info", "error"]),
+    ],
+)
+def test_a_bot_has_a_level_of_its_own_and_the_others_keep_that_of_the_process(
+    level: str | None, written: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging("INFO", json=True)
+    log = structlog.get_logger("test")
+    set_bot_level(7, level)
+    try:
+        with bound_contextvars(bot_id=7):
+            for name in ("debug", "info", "error"):
+                getattr(log, name)(name)
+                getattr(logging.getLogger("other"), name)(name)
+        for name in ("debug", "info"):
+            log.bind(bot_id=7).log(getattr(logging, name.upper()), f"{name} bound")
+            log.bind(bot_id=8).log(getattr(logging, name.upper()), f"{name} of another bot")
+            getattr(log, name)(f"{name} of none")
+            getattr(logging.getLogger("other"), name)(f"{name} of a library")
+    finally:
+        set_bot_level(7, None)
+    found = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+    assert [event for event in found if " " not in event] == [name for name in written for _ in range(2)]
+    assert [event for event in found if event.endswith("bound")] == [f"{n} bound" for n in written if n != "error"]
+    assert {event for event in found if "of" in event.split()} == {
+        "info of another bot",
+        "info of none",
+        "info of a library",
+    }
+    assert logging.getLogger().level == logging.INFO
+
+
+def test_what_a_document_asks_of_files_is_told_and_its_level_is_not() -> None:
+    found = logging_notices({"level": "DEBUG", "log_file": "logs/bot.log", "save_equity_curve": True, "file": None})
+    assert [notice.path for notice in found] == ["logging.log_file", "logging.save_equity_curve"]
 
 
 def test_a_hidden_value_is_masked_wherever_it_stands_and_however_it_is_written() -> None:

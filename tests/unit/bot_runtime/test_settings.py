@@ -22,6 +22,11 @@ SECRET = "hunter2"
         ("TRADINGBOT_QUARANTINE_FAILURES", "0"),
         ("TRADINGBOT_QUARANTINE_MINUTES", "0"),
         ("TRADINGBOT_EXIT_WHEN_BLOCKED", "perhaps"),
+        ("TRADINGBOT_WARN_CPU", "0"),
+        ("TRADINGBOT_WARN_MEMORY", "85"),
+        ("TRADINGBOT_WARN_FDS", "1.5"),
+        ("TRADINGBOT_WARN_LOOP_LAG", "never"),
+        ("TRADINGBOT_PERFORMANCE_TRADES", "0"),
     ],
 )
 def test_a_value_that_is_not_allowed_is_named_with_what_is(name: str, value: str) -> None:
