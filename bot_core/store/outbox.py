@@ -79,18 +79,23 @@ def build_copies(subject: Subject, letter: Letter, admins: Sequence[Admin], *, a
 async def queue(connection: AsyncConnection, subject: Subject, write: Callable[[], Letter]) -> None:
     """Queue a letter for the owner, and an error for admins as well.
 
-    Whatever goes wrong in it is logged and undone alone; only a connection that is gone is the caller's matter.
+    Whatever goes wrong in it is logged and undone alone, the owner's apart from the admins'; only a connection that is
+    gone is the caller's matter.
     """
     at, targets = datetime.now(UTC), Targets.of(os.environ)
-    async with _apart(connection, subject) as inside:
+    async with _apart(connection, subject) as begin:
         letter = write()
         told = build_messages(subject, letter, targets, at=at)
-        if letter.purpose is Purpose.ERROR and not subject.simulated:
-            await inside()
-            told += build_copies(subject, letter, await admins_of(connection), at=at)
         if told:
-            await inside()
+            await begin()
             await connection.execute(insert(messages), told)
+    async with _apart(connection, subject) as begin:
+        letter = write()
+        if letter.purpose is Purpose.ERROR and not subject.simulated:
+            await begin()
+            copies = build_copies(subject, letter, await admins_of(connection), at=at)
+            if copies:
+                await connection.execute(insert(messages), copies)
 
 
 async def post(connection: AsyncConnection, subject: Subject, letter: Letter) -> int:
@@ -120,13 +125,13 @@ async def _apart(connection: AsyncConnection, subject: Subject) -> AsyncIterator
     """Keep what goes wrong inside from the transaction around it: a savepoint, made when the first statement comes."""
     savepoint = None
 
-    async def inside() -> None:
+    async def begin() -> None:
         nonlocal savepoint
         if savepoint is None:
             savepoint = await connection.begin_nested()
 
     try:
-        yield inside
+        yield begin
         if savepoint is not None:
             await savepoint.commit()
     except Exception as error:

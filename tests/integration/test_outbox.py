@@ -151,6 +151,18 @@ async def test_a_queue_that_takes_nothing_loses_no_trade_and_no_error(database: 
     assert await queued(database) == []
 
 
+async def test_an_owner_is_told_where_admins_can_not_be_looked_up(database: Database) -> None:
+    bot_id = await a_bot(database, {"error_notifications": True, "telegram_enabled": True})
+    async with database.write() as connection:
+        await connection.execute(text("DROP TABLE usr_auth_identities"))
+    store = BotStore(database, actor="test")
+    await store.failed(bot_id, "boom")
+    assert [row["recipient_id"] for row in await queued(database)] == ["1"]
+    row = await store.get(bot_id)
+    assert row is not None
+    assert row.extra_metadata["last_error"] == "boom"
+
+
 async def test_admins_get_a_copy_of_every_error_but_of_those_of_a_simulation(database: Database) -> None:
     await add_user(database, "admin", "root@example.com", "900", "901")
     await add_user(database, "admin", None, "-100902")
