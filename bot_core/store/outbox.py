@@ -8,7 +8,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -82,20 +82,28 @@ async def queue(
 ) -> None:
     """Queue a letter for the owner, and an error for admins as well; without an id, it is the one that is bound.
 
-    Whatever goes wrong in it is logged and undone alone; only a connection that is gone is the caller's matter.
+    Whatever goes wrong in it is logged and undone alone, the owner's apart from the admins'; only a connection that is
+    gone is the caller's matter.
     """
     at, targets = datetime.now(UTC), Targets.of(os.environ)
-    async with _apart(connection, subject) as inside:
-        letter = write()
+    correlation = correlation_id or bound_correlation()
+    async with _apart(connection, subject) as begin:
+        letter = _correlated(write(), correlation)
         told = build_messages(subject, letter, targets, at=at)
-        if letter.purpose is Purpose.ERROR and not subject.simulated:
-            await inside()
-            told += build_copies(subject, letter, await admins_of(connection), at=at)
-        for message in told:
-            message["metadata"].setdefault("correlation_id", correlation_id or bound_correlation())
         if told:
-            await inside()
+            await begin()
             await connection.execute(insert(messages), told)
+    async with _apart(connection, subject) as begin:
+        letter = _correlated(write(), correlation)
+        if letter.purpose is Purpose.ERROR and not subject.simulated:
+            await begin()
+            copies = build_copies(subject, letter, await admins_of(connection), at=at)
+            if copies:
+                await connection.execute(insert(messages), copies)
+
+
+def _correlated(letter: Letter, correlation: str | None) -> Letter:
+    return letter if correlation is None else replace(letter, data={"correlation_id": correlation} | dict(letter.data))
 
 
 async def post(connection: AsyncConnection, subject: Subject, letter: Letter) -> int:
@@ -125,13 +133,13 @@ async def _apart(connection: AsyncConnection, subject: Subject) -> AsyncIterator
     """Keep what goes wrong inside from the transaction around it: a savepoint, made when the first statement comes."""
     savepoint = None
 
-    async def inside() -> None:
+    async def begin() -> None:
         nonlocal savepoint
         if savepoint is None:
             savepoint = await connection.begin_nested()
 
     try:
-        yield inside
+        yield begin
         if savepoint is not None:
             await savepoint.commit()
     except Exception as error:
