@@ -7,10 +7,12 @@ import hmac
 from ipaddress import ip_address
 
 import structlog
-from aiohttp import web
+from aiohttp import web, web_response
 from aiohttp.typedefs import Handler, Middleware
 
 _log = structlog.get_logger(__name__)
+# A request that can't be parsed is answered below the application: by a name without a version there as well.
+web_response.SERVER_SOFTWARE = "tradingbot"  # type: ignore[attr-defined]
 _PROBES = frozenset({"/healthz", "/readyz"})
 
 
