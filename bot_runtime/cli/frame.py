@@ -4,12 +4,17 @@ from collections.abc import Sequence
 
 import typer
 
+from bot_runtime.cli import configs
+
 #: Commands that are typer's by now.
-TYPED: frozenset[str] = frozenset()
+TYPED: frozenset[str] = frozenset({"config"})
 
 
 def build_app() -> typer.Typer:
-    return typer.Typer(name="tradingbot", no_args_is_help=True, rich_markup_mode=None)
+    app = typer.Typer(name="tradingbot", no_args_is_help=True, rich_markup_mode=None)
+    app.callback()(lambda: None)  # one command alone would be the program itself
+    configs.register(app)
+    return app
 
 
 def run_typed(arguments: Sequence[str]) -> int:
