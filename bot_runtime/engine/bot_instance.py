@@ -99,6 +99,7 @@ class BotInstance:
             self.board.phase = Phase.STOPPING
         if self._task is not None:
             await asyncio.wait({self._task})
+        self._around.brokers.forget(self.bot_id)
         self.board.phase = Phase.STOPPED
 
     async def finish(self, lease: Lease) -> None:
@@ -185,7 +186,6 @@ class BotInstance:
                 await self._pause(backoff_seconds(in_a_row))
         finally:
             self._around.progress.forget(self._loop)
-            self._around.brokers.forget(self.bot_id)
 
     async def _attempt(self) -> bool:
         """Run once. True when there is nothing to try again."""
