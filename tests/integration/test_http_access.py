@@ -80,7 +80,7 @@ async def test_without_a_token_web_pages_are_told_nothing_by_origin_or_by_a_name
                 status, body, _ = await get(server, path, header)
                 assert status == 403
                 assert "TRADINGBOT_HTTP_TOKEN" in body["error"]
-        assert (await get(server, "/readyz", {"Host": "evil.example"}))[0] == 503
+        assert (await get(server, "/readyz", {"Host": "evil.example"}))[:2] == (503, {"ready": False})
     async with serving(host="0.0.0.0") as server:  # a pod is known by names that it can't know
         assert (await get(server, "/metrics", {"Host": "bot-7.trading.svc:8080"}))[0] == 200
         assert (await get(server, "/metrics", {"Origin": "https://evil.example"}))[0] == 403
