@@ -15,7 +15,7 @@ from sqlalchemy import select
 from bot_core.logs import cleaned
 from bot_core.models.bot import BotRow, BotStatus
 from bot_core.models.config import ParsedConfig, parse_config
-from bot_core.models.problem import redacted
+from bot_core.models.problem import Problem, redacted
 from bot_core.schema import events
 from bot_core.store.bots import BotStore
 from bot_runtime.engine.assembly import Assignment
@@ -27,23 +27,21 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ConfigFinding:
-    """What reading one row's document found. `text` is what stops the bot, empty for a row that can run."""
+    """What reading one row found. `text` is what stops the bot, empty for a row that can run."""
 
     bot_id: int
     parsed: ParsedConfig
-    unreadable: str | None = None
 
     @property
     def valid(self) -> bool:
-        return self.unreadable is None and self.parsed.config is not None
+        return self.parsed.config is not None
 
     @property
     def text(self) -> str:
-        return self.unreadable or self.parsed.error
+        return self.parsed.error
 
     def to_json(self) -> dict[str, Any]:
-        unread = [] if self.unreadable is None else [self.unreadable]
-        return {"id": self.bot_id, "valid": self.valid, "problems": [*unread, *map(str, self.parsed.problems)]}
+        return {"id": self.bot_id, "valid": self.valid, "problems": [*map(str, self.parsed.problems)]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,9 @@ class ConfigManager:
     @staticmethod
     def validate(row: BotRow) -> ConfigFinding:
         """Judge one row as its bot would. Pure."""
-        return ConfigFinding(row.id, parse_config(row.config), row.unreadable)
+        if row.unreadable is not None:
+            return ConfigFinding(row.id, ParsedConfig(config=None, problems=(Problem("row", None, row.unreadable),)))
+        return ConfigFinding(row.id, parse_config(row.config))
 
     async def validate_all(self, ids: Iterable[int] | None = None) -> list[ConfigFinding]:
         """Judge every row, or those of the ids that are there."""

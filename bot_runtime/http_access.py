@@ -7,10 +7,12 @@ import hmac
 from ipaddress import ip_address
 
 import structlog
-from aiohttp import web
+from aiohttp import web, web_response
 from aiohttp.typedefs import Handler, Middleware
 
 _log = structlog.get_logger(__name__)
+# A request that can't be parsed is answered below the application: by a name without a version there as well.
+web_response.SERVER_SOFTWARE = "tradingbot"  # type: ignore[attr-defined]
 _PROBES = frozenset({"/healthz", "/readyz"})
 
 
@@ -31,25 +33,24 @@ class Access:
         self._local = local
 
     def knows(self, request: web.Request) -> bool:
-        """Whether the request may see everything: it carries the token, or none is set."""
+        """Whether the request may see everything: it carries the token, or none is set and no web page sent it."""
         if not self._token:
-            return True
+            return not self._from_a_page(request)
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         same = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), self._token)
         return same and scheme.lower() == "bearer"
 
     def refusal(self, request: web.Request) -> web.Response | None:
         """The answer to a request that may not see what it asks for; None for one that may."""
-        if request.path in _PROBES:
+        if request.path in _PROBES or self.knows(request):
             return None
         if self._token:
-            return None if self.knows(request) else _answer(401, "needs `Authorization: Bearer TOKEN`")
-        if "Origin" in request.headers:
-            return _answer(403, "web pages are told nothing without a token (TRADINGBOT_HTTP_TOKEN)")
-        if self._local and not _addressed(request.host):
-            # A page whose name was made to point here (DNS rebinding) sends no Origin, but it sends its name.
-            return _answer(403, "known here as localhost only; set TRADINGBOT_HTTP_TOKEN to be read by another name")
-        return None
+            return _answer(401, "needs `Authorization: Bearer TOKEN`")
+        return _answer(403, "web pages, and names other than localhost, are told nothing without TRADINGBOT_HTTP_TOKEN")
+
+    def _from_a_page(self, request: web.Request) -> bool:
+        """A browser sends an Origin; a page whose own name was made to point here (DNS rebinding) sends that name."""
+        return "Origin" in request.headers or (self._local and not _addressed(request.host))
 
     def middleware(self) -> Middleware:
         """A guard for every request. What a handler raises is logged, and never answered."""

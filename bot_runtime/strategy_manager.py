@@ -100,7 +100,7 @@ class StrategyManager:
             watching.cancel()
 
     async def _unless(self, stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-        """Do it, unless `stop` comes meanwhile and it does not end at once: no database that hangs holds us up."""
+        """Do it, but leave it behind where `stop` comes meanwhile: a database that hangs must not hold us up."""
         task, told = asyncio.create_task(work), asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({task, told}, return_when=asyncio.FIRST_COMPLETED)

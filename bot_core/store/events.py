@@ -35,11 +35,7 @@ async def record_event(
     await connection.execute(insert(events).values(values))
 
 
-async def recent_events(
-    connection: AsyncConnection, bot_id: int, limit: int = 50, *, kind: str | None = None
-) -> list[dict[str, Any]]:
-    """The newest events of a bot, or those of one kind, newest first."""
+async def recent_events(connection: AsyncConnection, bot_id: int, limit: int = 50) -> list[dict[str, Any]]:
+    """The newest events of a bot, newest first."""
     query = select(events).where(events.c.bot_id == bot_id).order_by(events.c.id.desc()).limit(limit)
-    if kind is not None:
-        query = query.where(events.c.kind == kind)
     return [dict(row) for row in (await connection.execute(query)).mappings()]

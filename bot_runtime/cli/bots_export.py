@@ -10,13 +10,12 @@ import typer
 
 from bot_core.models.bot import BotRow
 from bot_core.models.errors import TradingBotError
-from bot_core.models.problem import redacted
 from bot_core.store.bots import BotStore
-from bot_core.store.events import recent_events
 from bot_runtime.cli.connection import with_bots
 from bot_runtime.cli.found import all_found
 from bot_runtime.cli.options import AsJson, BotIds
 from bot_runtime.cli.tables import print_json, print_table
+from bot_runtime.config_manager import ConfigManager
 
 
 def register(bots: typer.Typer) -> None:
@@ -71,17 +70,18 @@ def _write(documents: Mapping[int, Any], folder: Path, *, overwrite: bool) -> di
 def _document(row: BotRow) -> Any:
     if row.unreadable or not isinstance(row.config, Mapping):
         raise TradingBotError(f"bot {row.id} has no document to export: {row.unreadable or 'config is no JSON object'}")
-    document = redacted("", row.config)
+    document = ConfigManager.export(row)
     if document != row.config:
         print(f"bot {row.id}: its document holds secrets, which are written as ***", file=sys.stderr)
     return document
 
 
 async def _history(store: BotStore, ids: Sequence[int], *, as_json: bool) -> int:
-    rows: list[dict[str, Any]] = []
-    async with store.database.read() as connection:
-        for bot_id in ids:
-            rows += reversed(await recent_events(connection, bot_id, kind="config_changed"))
-    whole = ("at", "bot_id", "actor", "old_value", "new_value")
-    shown = [{name: row[name] for name in (whole if as_json else ("at", "bot_id", "message"))} for row in rows]
-    return print_table(shown, as_json=as_json, empty="no document was changed while its bot ran")
+    configs, rows = ConfigManager(store), await store.all(ids)
+    shown = []
+    for row in rows:
+        for version in await configs.versions(row.id):
+            line = {"bot_id": row.id, "version": version.number, "since": version.since, "changes": version.changes}
+            shown.append(line | ({"old": version.old, "new": version.new} if as_json else {}))
+    print_table(shown, as_json=as_json, empty="no document has run yet")
+    return all_found(ids, [row.id for row in rows])

@@ -108,6 +108,7 @@ class BotInstance:
             self.board.phase = Phase.STOPPING
         if self._task is not None:
             await asyncio.wait({self._task})
+        self._around.brokers.forget(self.bot_id)
         self.board.phase = Phase.STOPPED
 
     async def finish(self, lease: Lease) -> None:
@@ -199,7 +200,6 @@ class BotInstance:
                 await self._pause(backoff_seconds(in_a_row))
         finally:
             self._around.progress.forget(self._loop)
-            self._around.brokers.forget(self.bot_id)
             set_bot_level(self.bot_id, None)
 
     async def _attempt(self) -> bool:

@@ -12,7 +12,7 @@ from bot_core.store.leases import LeaseStore
 from bot_core.store.listen import Listener
 from bot_runtime.engine.board import Phase
 from support.bots import a_document, cancel, insert_bot
-from support.running import PACED, Running, new_bot, running
+from support.running import PACED, Running, events_of, new_bot, running
 
 BAD_STRATEGY = {"type": "CustomStrategy", "parameters": {"entry_logic": {"name": "RSIOrBBEntry"}}}
 
@@ -158,6 +158,27 @@ async def test_an_empty_read_stops_nothing_and_a_deleted_row_stops_its_bot_only(
         await asyncio.sleep(0.5)
         assert seen.manager.running == 1
         object.__setattr__(seen.manager._around.store, "all", real)
+
+
+async def test_a_deleted_bot_leaves_what_it_holds_and_an_event_says_so(sqlite_url: str) -> None:
+    async with running(sqlite_url) as seen:
+        bot_id, other = await new_bot(sqlite_url), await new_bot(sqlite_url)
+        await seen.until_status(other, "running")
+        await position_opened(seen, bot_id)
+        async with seen.database.write() as connection:
+            await connection.execute(delete(bots).where(bots.c.id == bot_id))
+        held = seen.fleet.bots[bot_id].position_text
+        seen.manager.wake()
+
+        async def told() -> bool:
+            return "row_gone" in await _event_kinds(seen.database, bot_id)
+
+        await seen.until(told, "the event")
+        (event,) = await events_of(seen.database, bot_id, "row_gone")
+        assert held
+        assert f"left {held} at account 'paper', watched by nobody" in event.message
+        assert bot_id not in seen.fleet.bots
+        assert bot_id not in {bot for account in seen.manager._around.brokers.summary() for bot in account["bots"]}
 
 
 async def test_a_bot_that_another_process_trades_is_left_alone_until_its_lease_lapses(database_url: str) -> None:

@@ -44,6 +44,8 @@ def test_a_companion_that_fails_is_run_again_with_growing_pauses_and_no_other_no
         await asyncio.sleep(120)
         assert 5 <= failing.runs <= 15
         assert not steady.ended
+        told = {"name": "failing", "state": "failed", "failures": failing.runs, "error": "no luck"}
+        assert companions.to_json() == [told, {"name": "steady", "state": "running", "failures": 0, "error": None}]
         await companions.aclose()
         assert steady.ended
 
