@@ -16,6 +16,7 @@ from bot_core.models.errors import DatabaseUnavailableError, TradingBotError, fi
 from bot_runtime.cli import backtest, bots, db, halt, limits, plugins, service, validate
 from bot_runtime.cli.frame import TYPED, run_typed
 from bot_runtime.plugins import install
+from bot_runtime.system.event_loop import prefer_selector_loop
 
 _DATABASE_UNREACHABLE = 3
 
@@ -36,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     args = None if given[:1] and given[0] in TYPED else build_parser().parse_args(given)
+    prefer_selector_loop()
     configure_logging("WARNING", json=False)  # a service configures its own
     try:
         install()
