@@ -1,6 +1,7 @@
 """The composition root: settings in, a runner out. The only place where the process's singletons are made."""
 
 from collections.abc import Collection
+from functools import partial
 
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
@@ -12,7 +13,7 @@ from bot_runtime.engine.failures import FailureLimit
 from bot_runtime.engine.progress import Progress
 from bot_runtime.settings import Settings
 from bot_runtime.strategy_manager import StrategyManager
-from bot_runtime.system.service_manager import service_manager_links
+from bot_runtime.system.service_manager import STARTING, service_manager_links
 from bot_runtime.trading_runner import TradingRunner
 
 
@@ -42,6 +43,15 @@ def build_runner(
     )
     runner = TradingRunner(settings, around, manager)
     runner.companions.add(
-        *service_manager_links(manager, around.fleet, runner.health.liveness, stopping=runner.stop.is_set)
+        *service_manager_links(
+            around.fleet, runner.health.liveness, unread=partial(_unread, manager), stopping=runner.stop.is_set
+        )
     )
     return runner, around.fleet
+
+
+def _unread(manager: StrategyManager) -> str | None:
+    """Why rows can't be read now, or None."""
+    if manager.reading:
+        return None
+    return "the database does not answer" if manager.read_failures else STARTING
