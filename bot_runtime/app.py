@@ -51,6 +51,8 @@ def build_runner(
     runner = TradingRunner(settings, around, manager)
     runner.companions.add(
         ResourceWatch(fleet.process.resources, limits),
-        *service_manager_links(manager.rows, fleet, runner.health.liveness, stopping=runner.stop.is_set),
+        *service_manager_links(
+            fleet, runner.health.liveness, unread=lambda: manager.rows.reason, stopping=runner.stop.is_set
+        ),
     )
     return runner, fleet

@@ -19,6 +19,7 @@ from bot_runtime.health import HealthServer
 from bot_runtime.process_status import ProcessStatus
 from bot_runtime.settings import Settings
 from bot_runtime.strategy_manager import StrategyManager
+from bot_runtime.system.stop_signals import on_stop_signals
 from bot_runtime.watchdog import Watchdog
 
 _log = structlog.get_logger(__name__)
@@ -58,9 +59,7 @@ class TradingRunner:
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT, then drain. A second signal ends the process at once."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled, number)
+        on_stop_signals(self._signalled)
         await self.health.start()
         self.watchdog.start()
         self.companions.start()

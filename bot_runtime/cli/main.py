@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from bot_core.logs import masked
 from bot_core.models.errors import DatabaseUnavailableError, TradingBotError, first_line
 from bot_runtime.cli.version import version_line
+from bot_runtime.system.event_loop import prefer_selector_loop
 
 _DONE, _FAILED, _USAGE, _DATABASE_UNREACHABLE, _INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -22,6 +23,7 @@ _DONE, _FAILED, _USAGE, _DATABASE_UNREACHABLE, _INTERRUPTED = 0, 1, 2, 3, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit code. What went wrong is told on standard error, as a sentence."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    prefer_selector_loop()
     try:
         code = _ended_by(lambda: _command(given))
         sys.stdout.flush()

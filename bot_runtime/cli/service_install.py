@@ -53,9 +53,11 @@ def install(
 ) -> int:
     """Write a hardened unit and start it at boot. Safe to repeat."""
     if sys.platform == "win32":
-        from bot_runtime.system.windows_install import install_here  # noqa: PLC0415  # pywin32 is Windows' only
+        from bot_runtime.cli.windows_host import install_here  # noqa: PLC0415  # Windows only
 
-        return install_here(name, serve_arguments or [], now=now)
+        return (
+            _usage("on Windows the environment file tells it all") if serve_arguments else install_here(name, now=now)
+        )
     try:
         options = UnitOptions(
             command=[executable] if executable else program_words(),
@@ -93,7 +95,7 @@ def uninstall(
         print("nothing was removed; --yes does it without asking", file=sys.stderr)
         return _FAILED
     if sys.platform == "win32":
-        from bot_runtime.system.windows_install import uninstall_here  # noqa: PLC0415
+        from bot_runtime.cli.windows_host import uninstall_here  # noqa: PLC0415
 
         return uninstall_here(name)
     options = _known(name, root)
@@ -108,7 +110,7 @@ def uninstall(
 def status(*, name: Name = "tradingbot", as_json: AsJson = False) -> int:
     """The unit's state and what the service says of its bots. 1 where it does not run."""
     if sys.platform == "win32":
-        from bot_runtime.system.windows_install import status_here  # noqa: PLC0415
+        from bot_runtime.cli.windows_host import status_here  # noqa: PLC0415
 
         return status_here(name)
     options = _known(name)

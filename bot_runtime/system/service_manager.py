@@ -12,7 +12,6 @@ import asyncio
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
 
 import structlog
 
@@ -20,7 +19,7 @@ from bot_runtime.companions import Companion
 from bot_runtime.engine.board import FleetBoard
 from bot_runtime.liveness import Liveness
 from bot_runtime.system.notify import NotifySocket, watchdog_seconds
-from bot_runtime.system.summary import bots_in_words, database_in_words
+from bot_runtime.system.summary import bots_in_words
 
 _log = structlog.get_logger(__name__)
 _LOOK_SECONDS = 1.0
@@ -32,35 +31,29 @@ _FIRST_READ_SECONDS = 10.0
 _EXTENSION_SECONDS = 15
 
 
-class Reads(Protocol):
-    """Whether rows are read: the RowReader."""
-
-    @property
-    def up(self) -> bool: ...
-
-    @property
-    def failures(self) -> int: ...
+#: What is told as long as no read has come to an end.
+STARTING = "starting"
 
 
 class ServiceManagerLink:
-    """A companion. `stopping`: the runner was asked to stop, and drains."""
+    """A companion. `unread`: why rows can't be read now, or None. `stopping`: the runner drains."""
 
     name = "service-manager"
 
     def __init__(
         self,
         manager: NotifySocket,
-        reads: Reads,
         fleet: FleetBoard,
         liveness: Liveness,
+        unread: Callable[[], str | None],
         stopping: Callable[[], bool],
         *,
         watchdog: float | None = None,
     ) -> None:
         self._manager = manager
-        self._reads = reads
         self._fleet = fleet
         self._liveness = liveness
+        self._unread = unread
         self._stopping = stopping
         self._watchdog = watchdog
         self._look_seconds = _LOOK_SECONDS if watchdog is None else min(_LOOK_SECONDS, watchdog / 3)
@@ -82,7 +75,7 @@ class ServiceManagerLink:
         verdict = self._liveness.verdict()
         if self._stopping():
             self._tell_stopping()
-        elif not self._ready and (self._reads.up or self._reads.failures or waited >= _FIRST_READ_SECONDS):
+        elif not self._ready and (self._unread() != STARTING or waited >= _FIRST_READ_SECONDS):
             self._ready = self._manager.send(READY=1, MAINPID=os.getpid())
         self._tell_status(self._in_words() if verdict.alive else f"not alive: {verdict}")
         if self._watchdog is not None and now >= self._next_sign:
@@ -102,16 +95,16 @@ class ServiceManagerLink:
             self._status = status
 
     def _in_words(self) -> str:
-        database = database_in_words(reading=self._reads.up, read_failures=self._reads.failures)
-        text = f"{bots_in_words(self._fleet)}; {database}"
+        unread = self._unread()
+        text = f"{bots_in_words(self._fleet)}; {'database answers' if unread is None else f'waits: {unread}'}"
         return f"stopping: {text}" if self._stopping() else text
 
 
 def service_manager_links(
-    reads: Reads, fleet: FleetBoard, liveness: Liveness, stopping: Callable[[], bool]
+    fleet: FleetBoard, liveness: Liveness, unread: Callable[[], str | None], stopping: Callable[[], bool]
 ) -> list[Companion]:
     """The link to the service manager that started this process; none where none did."""
     manager = NotifySocket.from_environment()
     if manager is None:
         return []
-    return [ServiceManagerLink(manager, reads, fleet, liveness, stopping, watchdog=watchdog_seconds())]
+    return [ServiceManagerLink(manager, fleet, liveness, unread, stopping, watchdog=watchdog_seconds())]

@@ -16,9 +16,3 @@ def bots_in_words(fleet: FleetBoard) -> str:
     phases = Counter(board.phase for board in fleet.bots.values())
     told = ", ".join(f"{phases[phase]} {phase}" for phase in _ORDER if phases[phase])
     return f"{count} bot{'' if count == 1 else 's'}: {told}"
-
-
-def database_in_words(*, reading: bool, read_failures: int) -> str:
-    if reading:
-        return "database answers"
-    return "waits for the database, which does not answer" if read_failures else "reads the database"

@@ -105,8 +105,7 @@ class SystemdService:
 
     def _make_user(self) -> None:
         """A system user without a shell and a password, unless there is one of that name."""
-        accounts = self.path("/etc/passwd")
-        if accounts.exists() and f"\n{self._options.user}:" in f"\n{accounts.read_text(encoding='utf-8')}":
+        if self._has_user():
             return
         written = self.path(self._options.sysusers_file)
         self._write(written, build_sysusers(self._options))
@@ -115,6 +114,12 @@ class SystemdService:
             return
         _run([program, *([f"--root={self._root}"] if self._root else []), str(written)])
         self._tell(f"user {self._options.user} is there")
+
+    def _has_user(self) -> bool:
+        if self._root is None:
+            return _run(["getent", "passwd", self._options.user], check=False) != ""
+        accounts = self.path("/etc/passwd")
+        return accounts.exists() and f"\n{self._options.user}:" in f"\n{accounts.read_text(encoding='utf-8')}"
 
     def _make_environment(self, path: Path) -> None:
         if path.exists():

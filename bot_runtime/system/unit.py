@@ -28,7 +28,6 @@ StartLimitIntervalSec=0
 Type=notify
 NotifyAccess=main
 User={user}
-Group={user}
 WorkingDirectory={state}
 EnvironmentFile={environment_file}
 Environment=LOG_FORMAT=json PYTHONUNBUFFERED=1 PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1

@@ -29,8 +29,14 @@ def why_not() -> str | None:
         return f"{', '.join(missing)} missing (Debian: apt-get install systemd systemd-container)"
     if not _cgroup_parents():
         return f"no cgroup of version 2 below {_CGROUPS} that can be written"
-    layer = "-o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/r"
-    probe = f"mount -t tmpfs none /mnt && mkdir /mnt/u /mnt/w /mnt/r && mount -t overlay overlay {layer}"
+    steps = (
+        "mount -t tmpfs none /mnt",
+        "mkdir /mnt/u /mnt/w /mnt/r /mnt/m",
+        "mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/r",
+        "test -x /mnt/r/lib/systemd/systemd",
+        *(f"mount -t {kind} none /mnt/m" for kind in ("proc", "sysfs", "cgroup2")),
+    )
+    probe = " && ".join(steps)
     command = ["unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--net", "--cgroup", "sh", "-c", probe]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return f"namespaces or overlays are not allowed here: {done.stderr.strip()}" if done.returncode else None
@@ -39,8 +45,18 @@ def why_not() -> str | None:
 def _cgroup_parents() -> list[Path]:
     """The hierarchies in which systemd keeps services: the one of version 2, and `systemd` beside it where there is."""
     found = [_CGROUPS / "unified", _CGROUPS / "systemd"] if (_CGROUPS / "unified").is_dir() else [_CGROUPS]
-    usable = [path for path in found if (path / "cgroup.procs").exists() and os.access(path, os.W_OK)]
+    usable = [path for path in found if _takes_groups(path)]
     return usable if usable and (usable[0] / "cgroup.controllers").exists() else []
+
+
+def _takes_groups(parent: Path) -> bool:
+    try:
+        made = Path(tempfile.mkdtemp(prefix="tradingbot-probe-", dir=parent))
+    except OSError:
+        return False
+    takes = (made / "cgroup.procs").exists()  # not so in a folder that is no hierarchy
+    made.rmdir()
+    return takes
 
 
 class SystemdMachine:

