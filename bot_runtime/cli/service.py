@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from bot_runtime.cli.options import bot_id
 from bot_runtime.cli.run import POLL_HELP, PORT_HELP, adapted, prepare
+from bot_runtime.cli.usage import UsageError, read_id
 from bot_runtime.settings import Settings
 
 
@@ -15,17 +17,17 @@ def register(app: typer.Typer) -> None:
     app.command("serve", help="Run every row that asks to run, in this process.")(serve)
 
 
-def id_list(text: str) -> list[int]:
+def _id_list(text: str) -> list[int]:
     try:
-        return [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no list of ids; allowed: numbers and commas") from None
+        return [read_id(part.strip()) for part in text.split(",") if part.strip()]
+    except UsageError as error:
+        raise typer.BadParameter(f"{text!r} is no list of ids: {error}") from None
 
 
 def serve(
     *,
-    bots: Annotated[list[int] | None, typer.Option(parser=id_list, metavar="ID,ID...", help="Only these.")] = None,
-    user: Annotated[int | None, typer.Option(metavar="ID", help="Only the bots of this user.")] = None,
+    bots: Annotated[list[int] | None, typer.Option(parser=_id_list, metavar="ID,ID...", help="Only these.")] = None,
+    user: Annotated[int | None, typer.Option(parser=bot_id, metavar="ID", help="Only the bots of this user.")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Log lines, also on a terminal.")] = False,
     port: Annotated[int | None, typer.Option(metavar="PORT", help=PORT_HELP)] = None,
     poll_interval: Annotated[float | None, typer.Option(metavar="SECONDS", help=POLL_HELP)] = None,
