@@ -14,7 +14,7 @@ from bot_core.schema import bots as bots_table
 from bot_core.store.bots import BotStore
 from bot_runtime.cli.connection import with_bots
 from bot_runtime.cli.documents import json_files, read_bots
-from bot_runtime.cli.options import AsJson
+from bot_runtime.cli.options import AsJson, Documents
 from bot_runtime.cli.tables import print_json
 from bot_runtime.samples import SAMPLE_USER, sample_documents
 
@@ -27,7 +27,7 @@ def register(bots: typer.Typer) -> None:
 
 
 def import_(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="JSON files, or folders of JSON files.")],
+    paths: Documents,
     *,
     user: _Owner = SAMPLE_USER,
     json: AsJson = False,

@@ -2,7 +2,8 @@
 
 import asyncio
 import getpass
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Collection
 
 from bot_core.models.errors import TradingBotError
 from bot_core.store.bots import BotStore
@@ -15,13 +16,22 @@ def with_database(work: Callable[[Database], Awaitable[int]]) -> int:
     """Connect, work, let go of the connection; return the work's exit code."""
 
     async def connected() -> int:
+        before = threading.enumerate()
         database = Database(Settings.from_environment().database_url, pool_size=1)
         try:
             return await work(database)
         finally:
             await database.aclose()
+            await _end_of_threads(before)
 
     return asyncio.run(connected())
+
+
+async def _end_of_threads(before: Collection[threading.Thread]) -> None:
+    """A connection to SQLite that failed leaves a thread with a last word for this loop; unheard, it complains."""
+    for thread in threading.enumerate():
+        if thread not in before and thread.name.endswith("(_connection_worker_thread)"):
+            await asyncio.to_thread(thread.join, 1.0)
 
 
 def with_bots(work: Callable[[BotStore], Awaitable[int]]) -> int:

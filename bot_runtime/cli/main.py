@@ -4,6 +4,7 @@
 which is all that a pod needs, does without them.
 """
 
+import io
 import os
 import sys
 import traceback
@@ -24,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit code. What went wrong is told on standard error, as a sentence."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     prefer_selector_loop()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what can't be written there, such as a file's odd name, is escaped
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = _ended_by(lambda: _command(given))
         sys.stdout.flush()

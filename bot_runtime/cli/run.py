@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from bot_core.logs import configure_logging
-from bot_runtime.app import build_runner
+from bot_runtime.cli.usage import UsageError, read_id
 from bot_runtime.plugins import install
 from bot_runtime.settings import ANY_ADDRESS, Settings
 
@@ -22,11 +22,18 @@ POLL_HELP = "How often rows are read even if nothing tells of a change."
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tradingbot run", description=HELP)
-    parser.add_argument("ids", nargs="+", type=int, metavar="ID", help="Bots, by the ids of their rows.")
+    parser.add_argument("ids", nargs="+", type=_id, metavar="ID", help="Bots, by the ids of their rows.")
     parser.add_argument("--host", metavar="ADDRESS", help=f"{HOST_HELP} all addresses.")
     parser.add_argument("--port", type=int, metavar="PORT", help=PORT_HELP)
     parser.add_argument("--poll-interval", type=float, metavar="SECONDS", help=POLL_HELP)
     return parser
+
+
+def _id(text: str) -> int:
+    try:
+        return read_id(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -58,6 +65,8 @@ def log_to_stderr(settings: Settings, *, json: bool) -> None:
 
 
 async def _run(settings: Settings, ids: Collection[int]) -> int:
+    from bot_runtime.app import build_runner  # noqa: PLC0415  # a list of commands needs no bots in memory
+
     runner, _ = build_runner(settings, ids=ids)
     await runner.run()
     return 0

@@ -8,8 +8,8 @@ from typing import Annotated
 import structlog
 import typer
 
-from bot_runtime.app import build_runner
 from bot_runtime.cli.run import HOST_HELP, POLL_HELP, PORT_HELP, adapted, log_to_stderr
+from bot_runtime.cli.usage import UsageError, read_id
 from bot_runtime.http_access import is_local
 from bot_runtime.settings import THIS_MACHINE, Settings
 
@@ -20,16 +20,16 @@ def register(app: typer.Typer) -> None:
     app.command("serve", help="Run every row that asks to run, in this process.")(serve)
 
 
-def id_list(text: str) -> list[int]:
+def _id_list(text: str) -> list[int]:
     try:
-        return [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no list of ids; allowed: numbers and commas") from None
+        return [read_id(part.strip()) for part in text.split(",") if part.strip()]
+    except UsageError as error:
+        raise typer.BadParameter(f"{text!r} is no list of ids: {error}") from None
 
 
 def serve(
     *,
-    bots: Annotated[list[int] | None, typer.Option(parser=id_list, metavar="ID,ID...", help="Only these.")] = None,
+    bots: Annotated[list[int] | None, typer.Option(parser=_id_list, metavar="ID,ID...", help="Only these.")] = None,
     user: Annotated[str | None, typer.Option(metavar="EMAIL|ID", help="Only the bots of this user.")] = None,
     no_resume: Annotated[
         bool, typer.Option("--no-resume", help="Bots of the last process stay stopped until they are asked for.")
@@ -51,6 +51,8 @@ def serve(
 async def _serve(
     settings: Settings, ids: Collection[int] | None, user: str | None, *, resume: bool, terminal: bool
 ) -> int:
+    from bot_runtime.app import build_runner  # noqa: PLC0415  # a list of commands needs no bots in memory
+
     runner, fleet = build_runner(settings, ids=ids, user=user, resume=resume)
     if terminal:
         from bot_runtime.cli.dashboard import shown  # noqa: PLC0415  # a service without a terminal draws nothing

@@ -10,7 +10,7 @@ from bot_core.models.config import ParsedConfig, parse_config
 from bot_core.models.errors import TradingBotError
 from bot_core.models.problem import Problem
 from bot_runtime.cli.documents import json_files, read_bots
-from bot_runtime.cli.options import AsJson
+from bot_runtime.cli.options import AsJson, Documents
 from bot_runtime.cli.tables import print_json
 from bot_runtime.cli.usage import UsageError
 
@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def validate(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="JSON files, or folders of JSON files.")],
+    paths: Documents,
     *,
     json: AsJson = False,
     canonical: Annotated[

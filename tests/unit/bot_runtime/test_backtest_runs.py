@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot_runtime.cli import backtest, progress
+from bot_runtime.cli import backtest_batch, progress
 from bot_runtime.cli.backtest_report import duration
 from bot_runtime.cli.main import main
 from bot_runtime.engine import document_backtest
@@ -160,7 +160,7 @@ def test_a_plot_that_cannot_be_written_fails_with_its_name(folder, capsys):
 
 def test_png_without_matplotlib_names_the_extra_before_anything_runs(folder, capsys, monkeypatch):
     monkeypatch.setattr(png, "find_spec", lambda _name: None)
-    monkeypatch.setattr(backtest, "run_job", None)
+    monkeypatch.setattr(backtest_batch, "run_job", None)
     assert run(folder / "bots", "--bars", folder / "bars1.csv", "--plot", folder / "out.png") == 1
     assert "pip install 'tradingbot-operator[plot]'" in capsys.readouterr().err
 
