@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -90,7 +91,7 @@ async def test_each_fill_is_told_on_each_channel_with_its_order_and_what_it_earn
         about = row["metadata"]
         assert about["client_order_id"] == trade.extra_metadata["exit_order_id"]
         assert about["reason"] == trade.exit_reason
-        assert float(about["pnl"]) == pytest.approx(float(trade.net_pnl))
+        assert Decimal(about["pnl"]) == trade.net_pnl
         assert about["holding_seconds"] == (trade.exit_time - trade.entry_time).total_seconds()
         assert row["content"]["title"] == "Position Closed: ETHUSDT"
         assert "(P&L: " in row["content"]["message"]
