@@ -335,3 +335,16 @@ async def test_a_bot_that_its_limits_keep_from_entries_tells_so_where_it_is_aske
         assert not alerts or "max_daily_trades" in causes
     finally:
         await database.aclose()
+
+
+async def test_the_end_of_a_halt_that_came_while_no_process_ran_is_told_by_the_next_one(database: Database) -> None:
+    bot_id = await a_bot(database, {"risk_alerts": True, "telegram_enabled": True, "bot_events": False})
+    journal = await a_journal(database, bot_id)
+    await journal.obeyed(
+        Halt(3, HaltScope.ALL, flatten=False, reason="", created_by="me", created_at=datetime.now(UTC))
+    )
+    await LeaseStore(database, "here").release(journal.lease)
+    for _ in range(2):
+        await run_to_the_end(await an_instance(surroundings(database), bot_id))
+    titles = [row["content"]["title"] for row in await queued(database)]
+    assert titles == ["Trading Halted: a bot", "Trading Resumed: a bot"]
