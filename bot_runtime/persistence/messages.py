@@ -37,7 +37,7 @@ def closed_letter(config: BotConfig, trade: Trade, **order: Any) -> Letter:
         "order_type": "SELL",
         "price": str(trade.exit_price),
         "size": str(trade.size),
-        "pnl": str(trade.net_pnl),
+        "pnl": amount(trade.net_pnl),
         "pnl_percentage": f"{percent:.4f}",
         "holding_seconds": round(held.total_seconds()),
         "reason": trade.exit_reason,

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -90,7 +91,7 @@ async def test_each_fill_is_told_on_each_channel_with_its_order_and_what_it_earn
         about = row["metadata"]
         assert about["client_order_id"] == trade.extra_metadata["exit_order_id"]
         assert about["reason"] == trade.exit_reason
-        assert float(about["pnl"]) == pytest.approx(float(trade.net_pnl))
+        assert Decimal(about["pnl"]) == trade.net_pnl
         assert about["holding_seconds"] == (trade.exit_time - trade.entry_time).total_seconds()
         assert row["content"]["title"] == "Position Closed: ETHUSDT"
         assert "(P&L: " in row["content"]["message"]
@@ -334,3 +335,16 @@ async def test_a_bot_that_its_limits_keep_from_entries_tells_so_where_it_is_aske
         assert not alerts or "max_daily_trades" in causes
     finally:
         await database.aclose()
+
+
+async def test_the_end_of_a_halt_that_came_while_no_process_ran_is_told_by_the_next_one(database: Database) -> None:
+    bot_id = await a_bot(database, {"risk_alerts": True, "telegram_enabled": True, "bot_events": False})
+    journal = await a_journal(database, bot_id)
+    await journal.obeyed(
+        Halt(3, HaltScope.ALL, flatten=False, reason="", created_by="me", created_at=datetime.now(UTC))
+    )
+    await LeaseStore(database, "here").release(journal.lease)
+    for _ in range(2):
+        await run_to_the_end(await an_instance(surroundings(database), bot_id))
+    titles = [row["content"]["title"] for row in await queued(database)]
+    assert titles == ["Trading Halted: a bot", "Trading Resumed: a bot"]

@@ -109,7 +109,7 @@ def test_a_long_text_is_cut_and_still_says_that_it_is_paper() -> None:
     assert row["content"]["message"] == "[BTC dips] x"
 
 
-def a_row(status: str = "enabled", *, ran: bool = True, **metadata: Any) -> BotRow:
+def a_row(status: str = "enabled", *, ran: Any = True, **metadata: Any) -> BotRow:
     return BotRow(id=7, user_id=3, status=status, started_at=AT if ran else None, extra_metadata=metadata)
 
 

@@ -203,7 +203,9 @@ def test_a_bot_without_a_user_is_told_of_by_named_addresses_and_flags_alone() ->
 def test_an_invalid_document_is_told_of_as_far_as_it_can_be_read() -> None:
     broken = {"error_notifications": True, "telegram_enabled": True, "email_enabled": "often", "channels": "x"}
     assert channels(broken, Purpose.ERROR, symbol=None) == ["telegram"]
-    for config in (None, "no json", [], {"notifications": "loud"}, {"notifications": {"error_notifications": 1}}):
+    odd = {"notifications": {"error_notifications": 1}}
+    documents: tuple[Any, ...] = (None, "no json", [], {"notifications": "loud"}, odd)
+    for config in documents:
         row = BotRow(id=7, user_id=3, status="error", config=config)
         assert addresses(Subject.readable(row), Purpose.ERROR, Targets.of(BOTH_SET)) == ()
 
