@@ -5,20 +5,25 @@ from collections.abc import Collection
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.leases import LeaseStore, process_holder
+from bot_runtime.companions import Companion
 from bot_runtime.engine.assembly import Surroundings
 from bot_runtime.engine.board import FleetBoard
 from bot_runtime.engine.bot_engine import Rhythm
 from bot_runtime.engine.failures import FailureLimit
 from bot_runtime.engine.progress import Progress
+from bot_runtime.notifications.companion import build_dispatcher
 from bot_runtime.settings import Settings
 from bot_runtime.strategy_manager import StrategyManager
 from bot_runtime.trading_runner import TradingRunner
 
 
 def build_runner(
-    settings: Settings, *, ids: Collection[int] | None = None, user_id: int | None = None
+    settings: Settings, *, ids: Collection[int] | None = None, user_id: int | None = None, deliver: bool = False
 ) -> tuple[TradingRunner, FleetBoard]:
-    """A runner of the named bots, or of every row that asks to run. Must be called inside an event loop."""
+    """A runner of the named bots, or of every row that asks to run. Must be called inside an event loop.
+
+    With `deliver`, it delivers messages beside them, where a channel is set up.
+    """
     one_bot = ids is not None and len(ids) == 1
     database = Database(settings.database_url, pool_size=2 if one_bot else 10)
     holder = process_holder()
@@ -39,4 +44,10 @@ def build_runner(
         stall_seconds=settings.stall_seconds,
         limit=FailureLimit(settings.quarantine_failures, settings.quarantine_minutes * 60),
     )
-    return TradingRunner(settings, around, manager), around.fleet
+    companions: list[Companion] = []
+    dispatcher = (
+        build_dispatcher(settings.database_url, holder, lease_seconds=settings.lease_seconds) if deliver else None
+    )
+    if dispatcher is not None:
+        companions.append(dispatcher)
+    return TradingRunner(settings, around, manager, companions), around.fleet

@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 
 from bot_runtime.engine.board import REFUSED, BotBoard, FleetBoard, Phase
 from bot_runtime.engine.progress import Progress
+from bot_runtime.notifications.metrics import collect as collect_notifications
 
 
 class FleetCollector(Collector):
@@ -28,6 +29,7 @@ class FleetCollector(Collector):
         for loop, age in self._progress.ages().items():
             loops.add_metric([loop], age)
         yield loops
+        yield from collect_notifications()
 
     @staticmethod
     def _phases(boards: list[BotBoard]) -> Metric:

@@ -4,12 +4,17 @@ from collections.abc import Sequence
 
 import typer
 
+from bot_runtime.cli import messages, notify
+
 #: Commands that are typer's by now.
-TYPED: frozenset[str] = frozenset()
+TYPED: frozenset[str] = frozenset({"messages", "notify"})
 
 
 def build_app() -> typer.Typer:
-    return typer.Typer(name="tradingbot", no_args_is_help=True, rich_markup_mode=None)
+    app = typer.Typer(name="tradingbot", no_args_is_help=True, rich_markup_mode=None)
+    for module in (messages, notify):
+        module.register(app)
+    return app
 
 
 def run_typed(arguments: Sequence[str]) -> int:

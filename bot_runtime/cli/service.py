@@ -32,7 +32,8 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run_serve(args: argparse.Namespace) -> int:
     terminal = sys.stdout.isatty() and not args.plain and find_spec("rich") is not None
-    return asyncio.run(_run(_settings(args), args.bots, args.user, json=_json_logs(default=False), terminal=terminal))
+    json = _json_logs(default=False)
+    return asyncio.run(_run(_settings(args), args.bots, args.user, json=json, terminal=terminal, deliver=True))
 
 
 def run_named(args: argparse.Namespace) -> int:
@@ -40,10 +41,16 @@ def run_named(args: argparse.Namespace) -> int:
 
 
 async def _run(
-    settings: Settings, ids: Collection[int] | None, user_id: int | None, *, json: bool, terminal: bool
+    settings: Settings,
+    ids: Collection[int] | None,
+    user_id: int | None,
+    *,
+    json: bool,
+    terminal: bool,
+    deliver: bool = False,
 ) -> int:
     configure_logging(settings.log_level, json=json)
-    runner, fleet = build_runner(settings, ids=ids, user_id=user_id)
+    runner, fleet = build_runner(settings, ids=ids, user_id=user_id, deliver=deliver)
     if terminal:
         from bot_runtime.cli.dashboard import shown  # noqa: PLC0415  # rich is only for terminals
 
