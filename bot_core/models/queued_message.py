@@ -1,4 +1,4 @@
-"""One row of the queue of messages, as whoever delivers it reads it. Pure; whatever another program wrote, it can be read."""
+"""One row of the queue of messages, as whoever delivers it reads it. Pure; also what other programs wrote is read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

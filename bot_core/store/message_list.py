@@ -1,4 +1,4 @@
-"""The queue of messages as a person looks at it: what waits, what was given up, and another try. It delivers nothing."""
+"""The queue of messages as a person looks at it: what waits, what was given up, and another try. It sends nothing."""
 
 from collections.abc import Sequence
 from typing import Any

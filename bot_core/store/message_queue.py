@@ -1,7 +1,7 @@
 """`msg_messages` as a queue: rows are claimed, a send is noted before it begins, and what became of it afterwards.
 
-Each channel of a row has a state of its own in `msg_delivery_status`. One that is PENDING there is a send that began and
-of which no end is known: whoever finds it repeats it under the same key. It sends nothing and chooses no recipient.
+Each channel of a row has a state of its own in `msg_delivery_status`. One that is PENDING there is a send that began
+and of which no end is known: whoever finds it repeats it under the same key. It sends nothing, chooses no recipient.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
