@@ -1,6 +1,7 @@
 """Telegram by its Bot API. One message a delivery; reading commands is `telegram_commands`."""
 
 import logging
+import os
 
 import httpx
 import telegram
@@ -23,6 +24,8 @@ API = "https://api.telegram.org"
 _TIMEOUT = 10.0
 #: Where the request can't have left: nothing of it may have arrived.
 _NOT_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+# Times as time spans, without a warning at each that they will be so one day.
+os.environ.setdefault("PTB_TIMEDELTA", "true")
 _CALM = (logging.getLogger("httpx"), logging.getLogger("httpcore"))
 
 
@@ -80,8 +83,7 @@ def translated(error: TelegramError) -> DeliveryError:
     """What the library raised, by what is known of the delivery."""
     said = masked(f"Telegram: {type(error).__name__}: {first_line(error)}")
     if isinstance(error, RetryAfter):
-        wait = error.retry_after
-        return ChannelDownError(said, retry_after=wait if isinstance(wait, (int, float)) else wait.total_seconds())
+        return ChannelDownError(said, retry_after=seconds_of(error))
     if isinstance(error, InvalidToken):
         return ChannelDownError("Telegram refuses the token; put the one that BotFather gives into TELEGRAM_BOT_TOKEN")
     if isinstance(error, (BadRequest, Forbidden)):
@@ -91,6 +93,11 @@ def translated(error: TelegramError) -> DeliveryError:
     if isinstance(error, NetworkError):
         return _of_network(error, said)
     return RejectedError(said) if type(error) is not TelegramError else UnclearError(said)
+
+
+def seconds_of(error: RetryAfter) -> float:
+    wait = error.retry_after
+    return float(wait if isinstance(wait, int) else wait.total_seconds())
 
 
 def _of_network(error: NetworkError, said: str) -> DeliveryError:

@@ -25,7 +25,7 @@ from bot_core.store.halts import Also, HaltStore
 from bot_core.store.listen import backoff_seconds
 from bot_runtime.notifications.fleet_report import fleet_report
 from bot_runtime.notifications.metrics import NotificationFigures
-from bot_runtime.notifications.telegram import translated
+from bot_runtime.notifications.telegram import seconds_of, translated
 
 _log = structlog.get_logger(__name__)
 OFFSET = "telegram_offset"
@@ -196,8 +196,7 @@ async def _remember(duty: Duty, update_id: int, connection: AsyncConnection) -> 
 def _wait(error: Exception, failures: int) -> float:
     pause = backoff_seconds(failures, first=1.0, most=60.0)
     if isinstance(error, RetryAfter):
-        after = error.retry_after
-        return max(pause, after.total_seconds() if isinstance(after, timedelta) else float(after))
+        return max(pause, seconds_of(error))
     return pause
 
 

@@ -61,7 +61,7 @@ class TelegramApi(HttpStandIn):
             case "sendMessage":
                 return await self._send(request, given)
             case "getUpdates":
-                return await self._updates(given)
+                return await self._updates(request, given)
             case "getMe":
                 if self.mode is Mode.HANG:
                     await asyncio.sleep(3600)
@@ -88,7 +88,7 @@ class TelegramApi(HttpStandIn):
         about = {"message_id": self._numbers, "date": int(time.time()), "chat": {"id": int(chat), "type": "private"}}
         return _done(about | {"text": text})
 
-    async def _updates(self, given: dict[str, Any]) -> web.Response:
+    async def _updates(self, request: web.Request, given: dict[str, Any]) -> web.Response:
         if self._readers:
             self.conflicts += 1
             return _refused(409, "Conflict: terminated by other getUpdates request")
@@ -99,7 +99,7 @@ class TelegramApi(HttpStandIn):
             offset = int(given.get("offset", 0))
             self.updates = [update for update in self.updates if update["update_id"] >= offset]
             until = time.monotonic() + float(given.get("timeout", 0))
-            while not self.updates and time.monotonic() < until:
+            while not self.updates and time.monotonic() < until and request.transport is not None:
                 await asyncio.sleep(0.02)
             return _done([*self.updates])
         finally:
