@@ -5,6 +5,7 @@ A channel that is set up wrongly is named with the variable and the remedy, and 
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -135,7 +136,9 @@ def _apprise(environment: Environment) -> Notifier:
     urls = environment["APPRISE_URLS"].split()
     for url in urls:
         hide(url)
-    from bot_runtime.notifications.apprise import AppriseNotifier  # noqa: PLC0415
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of modules that Apprise imports
+        from bot_runtime.notifications.apprise import AppriseNotifier  # noqa: PLC0415
 
     notifier = AppriseNotifier(urls)
     if notifier.refused:

@@ -45,7 +45,8 @@ class Renderer:
         self._environments = {
             markup: (_environment(places, markup), _environment([_SHIPPED], markup)) for markup in Markup
         }
-        self._told: set[str] = set()
+        #: The templates that could not be used.
+        self.broken: set[str] = set()
 
     def render(self, unit: Unit, markup: Markup) -> Delivery:
         """Plain text, and the body in the channel's markup, no longer than the channel takes."""
@@ -92,8 +93,8 @@ class Renderer:
 
     def _tell(self, name: str, ending: str, error: Exception) -> None:
         template = f"{name}.{ending}.j2"
-        if template not in self._told:
-            self._told.add(template)
+        if template not in self.broken:
+            self.broken.add(template)
             _log.warning("template_broken", template=template, error=f"{type(error).__name__}: {error}")
 
 

@@ -78,7 +78,9 @@ async def test_died_at_every_commit_each_message_arrives_and_only_an_unknown_one
                 await queue(database, channel, f"{marker}-{channel}")
             dying = DyingDatabase(sqlite_url, at, committed=committed)
             with pytest.raises(Crash):
-                await a_dispatcher(dying, world.environment() | {"TELEGRAM_BOT_TOKEN": ""}, "pod:a").run(asyncio.Event())
+                await a_dispatcher(dying, world.environment() | {"TELEGRAM_BOT_TOKEN": ""}, "pod:a").run(
+                    asyncio.Event()
+                )
             next_one = a_dispatcher(Database(sqlite_url), world.environment() | {"TELEGRAM_BOT_TOKEN": ""}, "pod:a")
             async with dispatching(next_one):
                 await eventually(lambda: _all_delivered(database), f"delivery after {marker}")
@@ -124,8 +126,11 @@ async def test_killed_in_the_midst_each_message_arrives_and_an_unknown_one_is_ma
         if mode is None:
             wait_until(lambda: first.log.read_text().count("channel_down") >= 4, 30, "a try of each channel")
         else:
-            tried = lambda: world.mail.attempts and all(  # noqa: E731
-                world.of(name).requests for name in TARGETS if name != "email"
+            tried = lambda: (
+                world.mail.attempts
+                and all(  # noqa: E731
+                    world.of(name).requests for name in TARGETS if name != "email"
+                )
             )
             wait_until(tried, 30, "a send of each channel", tell=first.log.read_text)
         first.kill()
@@ -160,7 +165,7 @@ async def test_two_dispatchers_at_once_of_which_one_is_killed_now_and_then_deliv
             await queue(database, channel, f"trade-{channel}-{number}.", more=target(number))
     processes = [a_process(tmp_path, postgres_url, world) for _ in range(2)]
     try:
-        for kill in range(3):
+        for kill in range(2):
             wait_until(lambda count=5 * (kill + 1): _total(world) >= count, 30, "some deliveries")
             leader = next(one for one in processes if "duty_taken" in one.log.read_text())
             time.sleep(dice.uniform(0, 0.1))
@@ -168,19 +173,21 @@ async def test_two_dispatchers_at_once_of_which_one_is_killed_now_and_then_deliv
             processes.remove(leader)
             processes.append(a_process(tmp_path, postgres_url, world))
         await eventually(lambda: _all_delivered(database), "delivery of all", timeout=40)
-        answers = [one.get("/readyz")[0] for one in processes]
+        for one in processes:
+            wait_until(
+                lambda one=one: one.get("/readyz")[0] == 200, 30, "a dispatcher that is ready", tell=one.log.read_text
+            )
         _, figures = next(one for one in processes if "duty_taken" in one.log.read_text()).get("/metrics")
     finally:
         for one in processes:
             one.kill()
-    assert answers == [200, 200]
     assert 'tradingbot_notifications_pending{channel="email"} 0.0' in figures
     assert world.telegram.conflicts == 0, "a token has one reader"
     found = by_message(world, "trade-")
     assert len(found) == 45
     doubles = [arrived for arrived in found.values() if len(arrived) > 1]
     assert all([one.repeated for one in arrived[1:]] == [True] for arrived in doubles)
-    assert len(doubles) <= 3 * 4 * 3, "only what was on its way when one was killed"
+    assert len(doubles) <= 2 * 3 * 4, "only what was on its way when one was killed"
     await database.aclose()
 
 

@@ -65,7 +65,9 @@ async def standing(database: Database) -> list[tuple[HaltScope, int | None]]:
 async def test_a_trader_halts_and_resumes_own_bots_and_sees_no_others(database: Database, api: TelegramApi) -> None:
     trader = await person(database, "trader@example.com", TRADER)
     mine = await insert_bot(database)
-    theirs = await BotStore(database, actor="test").insert(a_document(name="theirs"), await person(database, "b@x.com", 9))
+    theirs = await BotStore(database, actor="test").insert(
+        a_document(name="theirs"), await person(database, "b@x.com", 9)
+    )
     async with listening(database, api):
         api.write("/status", TRADER)
         (report,) = await eventually(lambda: api.said_to(TRADER), "a report")
