@@ -126,13 +126,7 @@ async def test_killed_in_the_midst_each_message_arrives_and_an_unknown_one_is_ma
         if mode is None:
             wait_until(lambda: first.log.read_text().count("channel_down") >= 4, 30, "a try of each channel")
         else:
-            tried = lambda: (
-                world.mail.attempts
-                and all(  # noqa: E731
-                    world.of(name).requests for name in TARGETS if name != "email"
-                )
-            )
-            wait_until(tried, 30, "a send of each channel", tell=first.log.read_text)
+            wait_until(lambda: _tried(world), 30, "a send of each channel", tell=first.log.read_text)
         first.kill()
     for channel in TARGETS:
         receiver = world.of(channel)
@@ -147,6 +141,10 @@ async def test_killed_in_the_midst_each_message_arrives_and_an_unknown_one_is_ma
     for channel in ("email", "webhook"):
         assert len({one.identity for one in world.of(channel).arrived}) == 1
     await database.aclose()
+
+
+def _tried(world: Receivers) -> bool:
+    return bool(world.mail.attempts) and all(world.of(name).requests for name in TARGETS if name != "email")
 
 
 @pytest.mark.postgres

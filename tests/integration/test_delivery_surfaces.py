@@ -173,7 +173,7 @@ async def test_mail_goes_over_starttls_with_a_login_and_never_in_the_clear(certi
     assert [one.target for one in with_tls.arrived] == ["a@x.com"]
     with pytest.raises(ChannelDownError, match="CERTIFICATE_VERIFY_FAILED"):
         await EmailNotifier("localhost", with_tls.port, "b@x.com", **options).send(a_delivery("a@x.com"))
-    with pytest.raises(ChannelDownError, match="(?i)starttls"):
+    with pytest.raises(ChannelDownError, match=r"(?i)starttls"):
         await EmailNotifier("localhost", plain.port, "b@x.com", tls=trusting).send(a_delivery("a@x.com"))
     assert plain.arrived == []
     for one in (with_tls, plain):

@@ -145,7 +145,7 @@ async def test_a_command_is_carried_out_once_though_telegram_tells_it_again_afte
         async with listening(database, api):
             before = len(api.said_to(TRADER))
             api.write("/help", TRADER)
-            await eventually(lambda: len(api.said_to(TRADER)) > before, "an answer", timeout=10)
+            await eventually(lambda before=before: len(api.said_to(TRADER)) > before, "an answer", timeout=10)
             await eventually(lambda: "/status" in api.said_to(TRADER)[-1], "the help")
         api.updates = []
     async with database.read() as connection:

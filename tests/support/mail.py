@@ -1,4 +1,5 @@
 """A real SMTP server (aiosmtpd) that keeps what it accepts, with outages on demand."""
+# ruff: noqa: ARG002  # aiosmtpd passes its arguments by position
 
 import asyncio
 import email

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -65,6 +65,8 @@ class LoopThread:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(10):  # what was aborted closes its socket in a later turn
+            await asyncio.sleep(0)
 
 
 class HttpStandIn:
@@ -152,7 +154,7 @@ class WebhookReceiver(HttpStandIn):
         app.router.add_route("HEAD", "/{path:.*}", self._head)
         app.router.add_post("/{path:.*}", self._take)
 
-    async def _head(self, request: web.Request) -> web.Response:
+    async def _head(self, _: web.Request) -> web.Response:
         if self.mode is Mode.HANG:
             await asyncio.sleep(3600)
         return web.Response(status=500 if self.mode is Mode.BROKEN else 405)
