@@ -10,6 +10,7 @@ from bot_runtime.engine.board import FleetBoard
 from bot_runtime.engine.bot_engine import Rhythm
 from bot_runtime.engine.failures import FailureLimit
 from bot_runtime.engine.progress import Progress
+from bot_runtime.notifications.companion import build_dispatcher
 from bot_runtime.settings import Settings
 from bot_runtime.strategy_manager import StrategyManager
 from bot_runtime.system.pressure import Thresholds
@@ -19,11 +20,17 @@ from bot_runtime.trading_runner import TradingRunner
 
 
 def build_runner(
-    settings: Settings, *, ids: Collection[int] | None = None, user: str | None = None, resume: bool = True
+    settings: Settings,
+    *,
+    ids: Collection[int] | None = None,
+    user: str | None = None,
+    resume: bool = True,
+    deliver: bool = False,
 ) -> tuple[TradingRunner, FleetBoard]:
     """A runner of the named bots, or of every row that asks to run. Must be called inside an event loop.
 
-    `user` is an id or address; without `resume`, bots of the last process wait until somebody asks for them.
+    `user` is an id or address; without `resume`, bots of the last process wait until somebody asks for them. With
+    `deliver`, it delivers messages beside them, where a channel is set up.
     """
     one_bot = ids is not None and len(ids) == 1
     fleet = FleetBoard()
@@ -55,4 +62,9 @@ def build_runner(
             fleet, runner.health.liveness, unread=lambda: manager.rows.reason, stopping=runner.stop.is_set
         ),
     )
+    dispatcher = (
+        build_dispatcher(settings.database_url, holder, lease_seconds=settings.lease_seconds) if deliver else None
+    )
+    if dispatcher is not None:
+        runner.companions.add(dispatcher)
     return runner, fleet

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from bot_runtime.bot_metrics import bot_families
 from bot_runtime.engine.board import FleetBoard
 from bot_runtime.engine.progress import Progress
+from bot_runtime.notifications.metrics import collect as collect_notifications
 from bot_runtime.process_metrics import process_families
 
 
@@ -26,6 +27,7 @@ class FleetCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         yield from bot_families(list(self._fleet.bots.values()))
         yield from process_families(self._fleet.process, self._progress)
+        yield from collect_notifications()
 
 
 def exposition(fleet: FleetBoard, progress: Progress) -> bytes:

@@ -36,7 +36,7 @@ _BUILT_IN: Mapping[Group, frozenset[str]] = {
     Group.STRATEGIES: frozenset(BUILT_IN_STRATEGIES),
     Group.BROKERS: frozenset(BROKER_TYPES),
     Group.FEEDS: frozenset((*KNOWN_SOURCES, *EXCHANGES)),
-    Group.NOTIFIERS: frozenset({"email", "telegram"}),
+    Group.NOTIFIERS: frozenset({"email", "telegram", "slack", "webhook", "apprise"}),
 }
 # Documents may write these in any case; they are looked up in lower case.
 _LOWER_CASE = frozenset({Group.BROKERS, Group.FEEDS})

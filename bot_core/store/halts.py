@@ -3,7 +3,7 @@
 Bots learn of it by their heartbeat. On PostgreSQL a notification in the same transaction wakes whoever listens.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,13 +17,24 @@ from bot_core.store.listen import CHANNEL
 
 _LONGEST_REASON = 500  # it is shown in messages, Events and conditions, which are bounded
 _STANDS = halts.c.cleared_at.is_(None)
+#: What is committed together with a halt, or not at all.
+Also = Callable[[AsyncConnection], Awaitable[None]]
 
 
 class HaltStore:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    async def halt(self, scope: HaltScope, target_id: int | None, *, flatten: bool, reason: str, by: str) -> Halt:
+    async def halt(
+        self,
+        scope: HaltScope,
+        target_id: int | None,
+        *,
+        flatten: bool,
+        reason: str,
+        by: str,
+        also: Also | None = None,
+    ) -> Halt:
         """Latch a halt, whatever others stand; `target_id` is the bot's or the user's id, None for all."""
         values = {
             "scope": scope,
@@ -38,9 +49,11 @@ class HaltStore:
             halt = _halt(row._mapping)  # noqa: SLF001  # the documented way to a mapping
             new = {"halt": halt.id, "scope": scope, "flatten": flatten}
             await self._tell(connection, scope, target_id, kind="halted", message=str(halt), by=by, old=None, new=new)
+            if also is not None:
+                await also(connection)
             return halt
 
-    async def resume(self, scope: HaltScope, target_id: int | None, *, by: str) -> int:
+    async def resume(self, scope: HaltScope, target_id: int | None, *, by: str, also: Also | None = None) -> int:
         """Clear the halts of exactly this scope and target; others stand. Returns how many were cleared."""
         this = halts.c.target_id.is_(None) if target_id is None else halts.c.target_id == target_id
         cleared = {"cleared_at": datetime.now(UTC), "cleared_by": by[:100]}
@@ -55,6 +68,8 @@ class HaltStore:
                 await self._tell(
                     connection, scope, target_id, kind="resumed", message=message, by=by, old=old, new=None
                 )
+            if also is not None:
+                await also(connection)
             return len(ids)
 
     async def active(self) -> list[Halt]:

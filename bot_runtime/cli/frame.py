@@ -11,7 +11,20 @@ from typing import Annotated
 import typer
 
 from bot_core.logs import configure_logging
-from bot_runtime.cli import backtest, bots, db, halt, limits, plugins, run, service, service_install, validate
+from bot_runtime.cli import (
+    backtest,
+    bots,
+    db,
+    halt,
+    limits,
+    messages,
+    notify,
+    plugins,
+    run,
+    service,
+    service_install,
+    validate,
+)
 from bot_runtime.cli.usage import UsageError
 from bot_runtime.cli.version import version_line
 from bot_runtime.plugins import install
@@ -30,6 +43,8 @@ COMMANDS = (
     validate,
     service,
     service_install,
+    messages,
+    notify,
     backtest,
     plugins,
 )

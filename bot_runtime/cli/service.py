@@ -53,7 +53,7 @@ async def _serve(
 ) -> int:
     from bot_runtime.app import build_runner  # noqa: PLC0415  # a list of commands needs no bots in memory
 
-    runner, fleet = build_runner(settings, ids=ids, user=user, resume=resume)
+    runner, fleet = build_runner(settings, ids=ids, user=user, resume=resume, deliver=True)
     if terminal:
         from bot_runtime.cli.dashboard import shown  # noqa: PLC0415  # a service without a terminal draws nothing
 

@@ -101,6 +101,7 @@ def test_two_databases_are_refused(chart):
         ({"bot": {"plugins": {"names": {"rules": ["X"]}}}}, "rules"),
         ({"bot": {"plugins": {"names": {"entries": "X"}}}}, "entries"),
         ({"postgresql": {"runAsUser": 0}}, "runAsUser"),
+        ({"notifications": {"token": "x"}}, "token"),
         ({"imagePullSecrets": ["plain-name"]}, "imagePullSecrets"),
     ],
 )
@@ -220,6 +221,36 @@ def test_the_operator_runs_once_and_is_probed(chart):
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
     assert environment["DATABASE_URL"]["valueFrom"]["secretKeyRef"] == {"name": "trading-database", "key": "url"}
     assert environment["OPERATOR_SETTINGS"]["value"] == "/etc/tradingbot-operator/settings.json"
+
+
+NOTIFYING = {
+    **EXISTING,
+    "notifications": {"enabled": True, "existingSecret": "channels", "env": [{"name": "SMTP_SERVER", "value": "mail"}]},
+}
+
+
+def test_messages_are_delivered_by_a_container_of_its_own_which_alone_has_the_tokens(chart):
+    operator, notify = chart.one("Deployment", NOTIFYING)["spec"]["template"]["spec"]["containers"]
+    environment = {item["name"]: item for item in notify["env"]}
+    assert (operator["name"], notify["name"]) == ("operator", "notify")
+    assert notify["command"] == ["tradingbot", "notify", "--port", "8081"]
+    assert notify["image"] == operator["image"]
+    assert notify["envFrom"] == [{"secretRef": {"name": "channels"}}]
+    assert environment["SMTP_SERVER"]["value"] == "mail"
+    assert environment["DATABASE_URL"]["valueFrom"]["secretKeyRef"] == {"name": "trading-database", "key": "url"}
+    assert environment["POD_UID"]["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.uid"}}
+    assert notify["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "notify"}
+    assert "readinessProbe" not in notify, "a channel that is down must not make the operator unready"
+    assert "envFrom" not in operator
+    assert "channels" not in json.dumps([operator, chart.settings(NOTIFYING)])
+
+
+def test_the_container_that_delivers_fits_restricted_pod_security_and_is_there_only_when_asked_for(chart):
+    notify = chart.one("Deployment", NOTIFYING)["spec"]["template"]["spec"]["containers"][1]
+    assert notify["securityContext"]["readOnlyRootFilesystem"] is True
+    assert notify["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert notify["resources"]["limits"]["memory"]
+    assert len(chart.one("Deployment", EXISTING)["spec"]["template"]["spec"]["containers"]) == 1
 
 
 def test_a_database_that_is_there_is_migrated_before_anything_starts(chart):

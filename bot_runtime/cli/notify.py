@@ -1,0 +1,73 @@
+"""`tradingbot notify`: delivers messages and reads commands, without bots. What runs beside the operator."""
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from bot_core.logs import configure_logging
+from bot_core.models.errors import TradingBotError
+from bot_core.store.leases import process_holder
+from bot_runtime.companions import Companions
+from bot_runtime.engine.board import FleetBoard
+from bot_runtime.engine.progress import Progress
+from bot_runtime.health import HealthServer
+from bot_runtime.notifications.companion import build_dispatcher
+from bot_runtime.settings import Settings
+
+_NO_CHANNEL = (
+    "no channel can be used here: set SMTP_SERVER, TELEGRAM_BOT_TOKEN, SLACK_BOT_TOKEN, WEBHOOK_URL or APPRISE_URLS "
+    "(docs/notifications.md), and see the log for those that are set up wrongly"
+)
+_LOOP = "dispatcher"
+
+
+def register(app: typer.Typer) -> None:
+    app.command("notify", help="deliver queued messages and read Telegram's commands, without running bots")(_notify)
+
+
+def _notify(
+    port: Annotated[
+        int | None, typer.Option(help="port of /healthz, /readyz and /metrics; default PORT or 8080")
+    ] = None,
+) -> int:
+    settings = Settings.from_environment()
+    # Figures and probes of a process that has tokens are for this machine, unless HOST says more.
+    settings = replace(settings, host=os.environ.get("HOST") or "127.0.0.1")
+    if port is not None:
+        settings = replace(settings, port=port)
+    configure_logging(settings.log_level, json=os.environ.get("LOG_FORMAT", "plain").lower() == "json")
+    return asyncio.run(_deliver(settings))
+
+
+async def _deliver(settings: Settings) -> int:
+    dispatcher = build_dispatcher(settings.database_url, process_holder(), lease_seconds=settings.lease_seconds)
+    if dispatcher is None:
+        raise TradingBotError(_NO_CHANNEL)
+    progress, stop = Progress(), asyncio.Event()
+    dispatcher.turn = lambda: progress.mark(_LOOP)
+    health = HealthServer(
+        FleetBoard(),
+        progress,
+        unready=lambda: dispatcher.trouble,
+        host=settings.host,
+        port=settings.port,
+        stall_seconds=settings.stall_seconds,
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await health.start()
+    companions = Companions([dispatcher])
+    companions.start()
+    try:
+        await stop.wait()
+    finally:
+        with suppress(asyncio.CancelledError):
+            await companions.aclose()
+        await health.aclose()
+    return 0

@@ -1,0 +1,210 @@
+"""What arrives when the dispatcher dies: at every commit, and by SIGKILL before, during and after a send."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot_core.store.database import Database
+from support.outgoing import (
+    TARGETS,
+    Receivers,
+    a_dispatcher,
+    dispatching,
+    eventually,
+    queue,
+    receivers,
+    statuses,
+)
+from support.scripted_venue import Crash
+from support.service import Service
+from support.stand_ins import Arrived, Mode
+from support.waiting import wait_until
+
+
+@pytest.fixture
+def world() -> Iterator[Receivers]:
+    with receivers() as found:
+        yield found
+
+
+class DyingDatabase(Database):
+    """The process dies at one transaction, before its commit or after it; nothing is written from then on."""
+
+    def __init__(self, url: str, at: int, *, committed: bool) -> None:
+        super().__init__(url)
+        self._left = at
+        self._committed = committed
+
+    @property
+    def dead(self) -> bool:
+        return self._left <= 0
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        self._left -= 1
+        if self._left < 0 or (self._left == 0 and not self._committed):
+            raise Crash
+        dies = self._left == 0
+        async with super().write() as connection:
+            yield connection
+        if dies:
+            raise Crash
+
+
+def by_message(world: Receivers, marker: str) -> dict[str, list[Arrived]]:
+    found: dict[str, list[Arrived]] = {}
+    for channel, arrived in world.arrived().items():
+        for one in arrived:
+            if marker in one.text:
+                found.setdefault(f"{channel} {one.text[one.text.index(marker) :].split()[0]}", []).append(one)
+    return found
+
+
+async def test_died_at_every_commit_each_message_arrives_and_only_an_unknown_one_twice(
+    sqlite_url: str, world: Receivers
+) -> None:
+    database = Database(sqlite_url)
+    twice = marked = 0
+    for at in range(1, 15):
+        for committed in (False, True):
+            marker = f"round-{at}-{committed}"
+            for channel in ("webhook", "slack"):
+                await queue(database, channel, f"{marker}-{channel}")
+            dying = DyingDatabase(sqlite_url, at, committed=committed)
+            with pytest.raises(Crash):
+                await a_dispatcher(dying, world.environment() | {"TELEGRAM_BOT_TOKEN": ""}, "pod:a").run(
+                    asyncio.Event()
+                )
+            next_one = a_dispatcher(Database(sqlite_url), world.environment() | {"TELEGRAM_BOT_TOKEN": ""}, "pod:a")
+            async with dispatching(next_one):
+                await eventually(lambda: _all_delivered(database), f"delivery after {marker}")
+            found = by_message(world, marker)
+            assert len(found) == 2, found
+            for arrived in found.values():
+                assert [one.repeated for one in arrived[1:]] in ([], [True])
+                assert len({one.identity for one in arrived}) == 1
+                twice += len(arrived) == 2
+                marked += arrived[0].repeated
+    assert twice, "no death came between acceptance and mark"
+    assert marked, "no death came between the note and the send"
+    await database.aclose()
+
+
+async def _all_delivered(database: Database) -> bool:
+    return set(await statuses(database)) == {"DELIVERED"}
+
+
+def a_process(folder: Path, url: str, world: Receivers) -> Service:
+    quick = {"TRADINGBOT_NOTIFY_RETRY_SECONDS": "0.1"}
+    return Service(folder, url, "notify", **(world.environment() | quick))
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("mode", "wanted"),
+    [(None, [False]), (Mode.HANG, [True]), (Mode.ACCEPT_THEN_HANG, [False, True])],
+    ids=["before-the-send", "during-the-send", "between-acceptance-and-mark"],
+)
+async def test_killed_in_the_midst_each_message_arrives_and_an_unknown_one_is_marked(
+    postgres_url: str, tmp_path: Path, world: Receivers, mode: Mode | None, wanted: list[bool]
+) -> None:
+    database = Database(postgres_url)
+    for channel in TARGETS:
+        receiver = world.of(channel)
+        if mode is None:
+            receiver.refuse()
+        else:
+            receiver.mode = mode
+        await queue(database, channel)
+    with a_process(tmp_path, postgres_url, world) as first:
+        if mode is None:
+            wait_until(lambda: first.log.read_text().count("channel_down") >= 4, 30, "a try of each channel")
+        else:
+            wait_until(lambda: _tried(world), 30, "a send of each channel", tell=first.log.read_text)
+        first.kill()
+    for channel in TARGETS:
+        receiver = world.of(channel)
+        if mode is None:
+            receiver.answer()
+        receiver.mode = Mode.FINE
+    with a_process(tmp_path, postgres_url, world) as second:
+        await eventually(lambda: _all_delivered(database), "delivery by the next process", timeout=30)
+        assert second.stop() == 0
+    for channel, arrived in world.arrived().items():
+        assert [one.repeated for one in arrived] == wanted, channel
+    for channel in ("email", "webhook"):
+        assert len({one.identity for one in world.of(channel).arrived}) == 1
+    await database.aclose()
+
+
+def _tried(world: Receivers) -> bool:
+    return bool(world.mail.attempts) and all(world.of(name).requests for name in TARGETS if name != "email")
+
+
+@pytest.mark.postgres
+async def test_two_dispatchers_at_once_of_which_one_is_killed_now_and_then_deliver_each_message_once(
+    postgres_url: str, tmp_path: Path, world: Receivers
+) -> None:
+    database = Database(postgres_url)
+    dice = random.Random(6)
+    targets = {
+        "email": lambda n: {"email_receiver": f"owner-{n}@example.com"},
+        "telegram": lambda n: {"telegram_chat_id": str(1000 + n)},
+        "slack": lambda n: {"slack_channel": f"#bots-{n}"},
+    }
+    for number in range(15):
+        for channel, target in targets.items():
+            await queue(database, channel, f"trade-{channel}-{number}.", more=target(number))
+    processes = [a_process(tmp_path, postgres_url, world) for _ in range(2)]
+    try:
+        for kill in range(2):
+            wait_until(lambda count=5 * (kill + 1): _total(world) >= count, 30, "some deliveries")
+            leader = next(one for one in processes if "duty_taken" in one.log.read_text())
+            time.sleep(dice.uniform(0, 0.1))
+            leader.kill()
+            processes.remove(leader)
+            processes.append(a_process(tmp_path, postgres_url, world))
+        await eventually(lambda: _all_delivered(database), "delivery of all", timeout=40)
+        for one in processes:
+            wait_until(
+                lambda one=one: one.get("/readyz")[0] == 200, 30, "a dispatcher that is ready", tell=one.log.read_text
+            )
+        _, figures = next(one for one in processes if "duty_taken" in one.log.read_text()).get("/metrics")
+    finally:
+        for one in processes:
+            one.kill()
+    assert 'tradingbot_notifications_pending{channel="email"} 0.0' in figures
+    assert world.telegram.conflicts == 0, "a token has one reader"
+    found = by_message(world, "trade-")
+    assert len(found) == 45
+    doubles = [arrived for arrived in found.values() if len(arrived) > 1]
+    assert all([one.repeated for one in arrived[1:]] == [True] for arrived in doubles)
+    assert len(doubles) <= 2 * 3 * 4, "only what was on its way when one was killed"
+    await database.aclose()
+
+
+def _total(world: Receivers) -> int:
+    return sum(len(arrived) for arrived in world.arrived().values())
+
+
+@pytest.mark.postgres
+async def test_two_dispatchers_that_both_believe_to_lead_send_nothing_twice(
+    postgres_url: str, world: Receivers
+) -> None:
+    database = Database(postgres_url)
+    for number in range(20):
+        await queue(database, "email", f"trade-{number}.", more={"email_receiver": f"owner-{number}@example.com"})
+    paused = a_dispatcher(Database(postgres_url), world.environment(), "pod:a", lease_seconds=0.3)
+    other = a_dispatcher(Database(postgres_url), world.environment(), "pod:b", lease_seconds=0.3)
+    async with dispatching(paused), dispatching(other):
+        await eventually(lambda: _all_delivered(database), "delivery")
+    found = by_message(world, "trade-")
+    assert len(found) == 20
+    assert all([one.repeated for one in arrived[1:]] in ([], [True]) for arrived in found.values())
+    await database.aclose()
