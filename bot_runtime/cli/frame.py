@@ -1,15 +1,24 @@
 """The commands that typer reads. Each module adds its own by `register`; a command returns its exit code."""
 
 from collections.abc import Sequence
+from importlib import import_module
 
 import typer
 
 #: Commands that are typer's by now.
-TYPED: frozenset[str] = frozenset()
+TYPED: frozenset[str] = frozenset({"top", "doctor"})
 
 
 def build_app() -> typer.Typer:
-    return typer.Typer(name="tradingbot", no_args_is_help=True, rich_markup_mode=None)
+    app = typer.Typer(name="tradingbot", no_args_is_help=True, rich_markup_mode=None)
+
+    @app.callback()
+    def _group() -> None:
+        """With one command alone typer would take its name for an argument."""
+
+    for module in ("top",):
+        import_module(f"bot_runtime.cli.{module}").register(app)
+    return app
 
 
 def run_typed(arguments: Sequence[str]) -> int:

@@ -84,7 +84,8 @@ async def build_engine(
         kernel = _kernel(assigned, account, feed, market)
         mark()
         cursor = await _warm_up(kernel, feed, saved, config)
-        snapshot = Snapshot(cursor, kernel.dump_state(), account)
+        price = None if saved.snapshot is None else saved.snapshot.price
+        snapshot = Snapshot(cursor, kernel.dump_state(), account, price)
         await ledger.begin(snapshot, assigned.document, document_hash(assigned.document))
         mark()
         desk = OrderDesk(
@@ -96,6 +97,7 @@ async def build_engine(
             interval_seconds=feed.interval_seconds,
         )
         desk.cursor = kernel.now = cursor
+        desk.price = price
         engine = BotEngine(
             kernel=kernel,
             ledger=ledger,
