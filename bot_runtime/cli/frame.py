@@ -16,7 +16,7 @@ def build_app() -> typer.Typer:
     def _group() -> None:
         """With one command alone typer would take its name for an argument."""
 
-    for module in ("top",):
+    for module in ("doctor", "top"):
         import_module(f"bot_runtime.cli.{module}").register(app)
     return app
 
