@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from bot_core.models.errors import DatabaseUnavailableError
 from bot_core.store.database import Database
 
 _READ_ONLY = "-c default_transaction_read_only=on"
@@ -43,8 +45,17 @@ class LookingDatabase(Database):
     @asynccontextmanager
     async def look(self) -> AsyncIterator[AsyncConnection]:
         """A connection on which each statement stands alone. Raises as `Database.read` does."""
+        self._must_exist()
         async with self.read() if self.is_sqlite else self.autocommit() as connection:
             yield connection
+
+    def _must_exist(self) -> None:
+        if (
+            self.is_sqlite
+            and self.url.database not in {None, "", ":memory:"}
+            and not Path(self.url.database or "").exists()
+        ):
+            raise DatabaseUnavailableError(f"{self.safe_url}: unable to open database file: there is none")
 
 
 def _only_queries(connection: Any, _record: Any) -> None:

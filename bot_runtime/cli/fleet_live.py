@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from rich.console import Console, RenderableType
+from rich.control import Control
 from rich.text import Text
 
 from bot_core.logs import masked
@@ -50,7 +51,9 @@ class LiveFleet:
             reading = asyncio.create_task(self._read())
             try:
                 while not self._screen.done:
-                    screen.update(self._picture())
+                    with self._console:  # one write: a picture that comes in parts flickers
+                        self._console.control(Control.home())
+                        screen.update(self._picture())
                     await self._changed.wait()
                     self._changed.clear()
             finally:

@@ -14,6 +14,7 @@ from bot_runtime.settings import Settings
 
 _OLDEST = (3, 11)
 _PREFIX = "TRADINGBOT_"
+_LONG = 10  # shorter names are near to each other by chance
 _PLAIN = ("DATABASE_URL", "LOG_LEVEL", "LOG_FORMAT", "TRADING_NOTIFY_EMAIL", "TRADING_NOTIFY_TELEGRAM_CHAT_ID")
 _NAME = re.compile(rf"\b{_PREFIX}[A-Z][A-Z0-9_]*[A-Z0-9]\b")
 
@@ -46,7 +47,7 @@ def misspelt(environment: Mapping[str, str]) -> list[str]:
     """Names of ours that nobody reads, and names so near to one of ours that they must be meant for it."""
     known = known_variables()
     ours = [name for name in environment if name.startswith(_PREFIX) and name not in known]
-    near = [name for name in environment if name not in known and len(name) > len(_PREFIX) and name not in ours]
+    near = [name for name in environment if name not in known and len(name) >= _LONG and name not in ours]
     return ours + [name for name in near if difflib.get_close_matches(name, known, n=1, cutoff=0.9)]
 
 

@@ -18,15 +18,24 @@ async def check_sqlite(case: Case) -> Sequence[Finding]:
     if not case.database.is_sqlite:
         return [skipped("the database is no SQLite file")]
     path = Path(case.database.url.database or ":memory:")
-    if not path.exists():
-        return [failed(f"{path} is not there", "Run `tradingbot db upgrade`, or set DATABASE_URL to the right file.")]
-    findings = [*_writable(path), *_place(path), *_room(path)]
+    findings, there = _file(path)
+    if not there:
+        return findings
     async with case.database.look() as connection:
         mode = str(await connection.scalar(text("PRAGMA journal_mode")))
     if mode != "wal":
         remedy = "Run `tradingbot db upgrade`, which turns on write-ahead logging: without it readers block writers."
         findings.append(warning(f"the journal mode is {mode}", remedy))
-    return findings or [ok(f"{path.resolve()} can be written, write-ahead logging, {_free(path)} free")]
+    return findings or [ok(f"{path} can be written, write-ahead logging, {_free(path)} free")]
+
+
+def _file(path: Path) -> tuple[list[Finding], bool]:
+    """What is wrong with the file and its place; whether there is one."""
+    if not path.exists():
+        return [
+            failed(f"{path} is not there", "Run `tradingbot db upgrade`, or name the right file in DATABASE_URL.")
+        ], False
+    return [*_writable(path), *_place(path), *_room(path)], True
 
 
 def _writable(path: Path) -> list[Finding]:
