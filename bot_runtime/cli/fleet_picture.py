@@ -17,7 +17,7 @@ from bot_core.models.halt import Halt, HaltScope
 from bot_core.store.bot_detail import BotDetail
 from bot_runtime.cli.fleet_screen import FleetScreen
 from bot_runtime.cli.fleet_table import fleet_table, money, phase_text
-from bot_runtime.cli.fleet_view import FleetLine, Totals
+from bot_runtime.cli.fleet_view import FleetLine, Totals, short_strategy
 
 _HINT = "q quit · ↑↓ PgUp PgDn · Enter one bot · / filter · sort: i id  n name  s status  p P&L  t today  h heartbeat"
 _DETAIL_HINT = "↑↓ another bot · Esc back · q quit"
@@ -139,7 +139,7 @@ def _news_lines(news: Sequence[News], lines: int) -> Iterable[Text]:
 def _news_line(news: News) -> Text:
     style = _KINDS.get(news.kind, "")
     head = f"{_clock(news.at)}  bot {news.bot_id:<4}"
-    return _line(Text.assemble((head, "dim"), (f"{news.kind}  ", style), masked(_one_line(news.text))))
+    return _line(Text.assemble((head, "dim"), (f"{news.kind}  ", style), short_strategy(masked(_one_line(news.text)))))
 
 
 def _clock(at: datetime) -> str:

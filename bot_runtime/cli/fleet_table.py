@@ -22,6 +22,7 @@ _PHASES = {
     "restarting": "cyan",
     "stopped": "dim",
 }
+_MARKED = "bold on grey30"
 _LATE_BEAT, _DEAD_BEAT = 20.0, 45.0
 
 
@@ -53,7 +54,7 @@ def fleet_table(lines: Sequence[FleetLine], width: int, *, selected: int | None 
             max_width=column.most,
         )
     for line in lines:
-        table.add_row(*(column.cell(line) for column in columns), style="reverse" if line.bot_id == selected else "")
+        table.add_row(*(column.cell(line) for column in columns), style=_MARKED if line.bot_id == selected else "")
     return table
 
 
@@ -97,9 +98,9 @@ def _bar(line: FleetLine) -> Text:
 # A row's text is text: it must not be read as markup.
 _COLUMNS = (
     _Column("ID", lambda line: Text(str(line.bot_id)), right=True),
-    _Column("Bot", lambda line: Text(line.name), ratio=5, least=12, most=28),
+    _Column("Bot", lambda line: Text(line.name), ratio=5, least=16, most=28),
     _Column("Market", _market, least=8),
-    _Column("Strategy", lambda line: Text(line.strategy), from_width=150, ratio=4, most=32),
+    _Column("Strategy", lambda line: Text(line.strategy), from_width=165, ratio=4, most=32),
     _Column("Status", lambda line: phase_text(line.phase)),
     _Column("Position", lambda line: Text(line.position or "flat", style="" if line.position else "dim"), 120),
     _Column("Unrealised", lambda line: money(line.unrealised), 100, right=True),

@@ -2,6 +2,7 @@ import asyncio
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -168,8 +169,6 @@ async def test_a_sqlite_file_without_write_ahead_log_or_on_a_network_is_told(sql
     assert outcomes(await found(sqlite_file.check_sqlite, sqlite_url)) == ["ok"]
 
     async def rollback_journal() -> list[Finding]:
-        import sqlite3
-
         with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as connection:
             connection.execute("PRAGMA journal_mode=DELETE")
         connection.close()

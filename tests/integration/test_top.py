@@ -24,7 +24,8 @@ TOP = [sys.executable, "-m", "bot_runtime", "top"]
 _COPIES = """
 WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 299)
 INSERT INTO trading_bots (user_id, status, last_heartbeat, config)
-SELECT user_id, status, last_heartbeat, replace(config, 'number 000', printf('number %03d', n)) FROM trading_bots, numbers
+SELECT user_id, status, last_heartbeat, replace(config, 'number 000', printf('number %03d', n))
+FROM trading_bots, numbers
 """
 
 

@@ -43,9 +43,10 @@ async def a_position(database: Database, bot_id: int, quantity: str, price: str,
 
 async def a_trade(database: Database, bot_id: int, net: str, at: datetime) -> None:
     values = {
-        "bot_id": bot_id, "trade_type": "paper", "entry_logic_name": "RSI", "exit_logic_name": "ATR", "symbol": "ETHUSDT",
-        "interval": "1h", "entry_time": at - timedelta(hours=1), "exit_time": at, "direction": "long", "status": "closed",
-        "entry_price": Decimal(100), "exit_price": Decimal(101), "size": Decimal(1), "net_pnl": Decimal(net),
+        "bot_id": bot_id, "trade_type": "paper", "entry_logic_name": "RSI", "exit_logic_name": "ATR", "interval": "1h",
+        "symbol": "ETHUSDT", "entry_time": at - timedelta(hours=1), "exit_time": at, "direction": "long",
+        "status": "closed", "entry_price": Decimal(100), "exit_price": Decimal(101), "size": Decimal(1),
+        "net_pnl": Decimal(net),
         "exit_reason": "take_profit",
     }  # fmt: skip
     async with database.write() as connection:
