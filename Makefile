@@ -58,6 +58,7 @@ test-fast: install ## Only what needs neither a cluster nor much time
 docs: install ## Write the generated pages anew
 	$(BIN)/python scripts/document-strategies
 	$(BIN)/python scripts/document-commands
+	$(BIN)/python scripts/document-configuration
 
 .PHONY: clean
 clean: ## Remove what building and testing left behind; the database stays

@@ -20,3 +20,10 @@ class Figures:
 
     position: OpenPosition | None = None
     config_hash: str | None = None
+
+
+def few_digits(amount: Decimal) -> str:
+    """The amount with six digits that count, as people compare amounts; whole numbers keep all of theirs."""
+    places = 6 - (amount.adjusted() + 1)
+    rounded = round(amount, max(places, 0))
+    return f"{rounded.normalize():f}"

@@ -25,7 +25,8 @@ from bot_core.store.lifecycle import START, start_reason, started_letter, stoppe
 from bot_core.store.outbox import Letter, error_letter, queue
 
 _log = structlog.get_logger(__name__)
-_COLUMNS = (
+#: What a `BotRow` is read from.
+COLUMNS = (
     bots.c.id,
     bots.c.user_id,
     bots.c.status,
@@ -53,7 +54,7 @@ class BotStore:
 
     async def all(self, ids: Iterable[int] | None = None) -> list[BotRow]:
         """Every row, or those of the ids; in the order of their ids."""
-        query = select(*_COLUMNS).order_by(bots.c.id)
+        query = select(*COLUMNS).order_by(bots.c.id)
         if ids is not None:
             query = query.where(bots.c.id.in_(list(ids)))
         try:
@@ -75,7 +76,7 @@ class BotStore:
         for bot_id, user_id, status in known:
             try:
                 async with self.database.read() as connection:
-                    rows.append(_row((await connection.execute(select(*_COLUMNS).where(bots.c.id == bot_id))).one()))
+                    rows.append(_row((await connection.execute(select(*COLUMNS).where(bots.c.id == bot_id))).one()))
             except TradingBotError:
                 raise
             except Exception as error:  # noqa: BLE001  # this row's alone
@@ -240,7 +241,7 @@ def _trading_mode(document: Mapping[str, Any]) -> str:
 
 
 async def _locked(connection: AsyncConnection, bot_id: int) -> BotRow | None:
-    result = await connection.execute(select(*_COLUMNS).where(bots.c.id == bot_id).with_for_update())
+    result = await connection.execute(select(*COLUMNS).where(bots.c.id == bot_id).with_for_update())
     row = result.one_or_none()
     return None if row is None else _row(row)
 

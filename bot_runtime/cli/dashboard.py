@@ -12,12 +12,13 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from bot_runtime.cli.fleet_table import fleet_table
+from bot_runtime.cli.fleet_view import FleetLine, short_strategy, unrealised
 from bot_runtime.engine.board import BotBoard, FleetBoard, Phase
 from bot_runtime.settings import Settings
 from bot_runtime.trading_runner import TradingRunner
 
 _SECONDS = 0.5
-_COLORS = {Phase.RUNNING: "green", Phase.ERROR: "red", Phase.STOPPED: "dim", Phase.WAITING: "yellow"}
 
 
 class _Lines(logging.Handler):
@@ -41,9 +42,12 @@ async def shown(fleet: FleetBoard, settings: Settings, runner: TradingRunner) ->
     root.handlers = [lines]
     with Live(auto_refresh=False, transient=False) as live:
 
+        def picture() -> Group:
+            return _picture(fleet, lines, runner.health.port or settings.port, live.console.width)
+
         async def draw() -> None:
             while True:
-                live.update(_picture(fleet, lines, runner.health.port or settings.port), refresh=True)
+                live.update(picture(), refresh=True)
                 await asyncio.sleep(_SECONDS)
 
         drawing = asyncio.create_task(draw())
@@ -53,44 +57,39 @@ async def shown(fleet: FleetBoard, settings: Settings, runner: TradingRunner) ->
             drawing.cancel()
             with suppress(asyncio.CancelledError):
                 await drawing
-            live.update(_picture(fleet, lines, runner.health.port), refresh=True)
+            live.update(picture(), refresh=True)
             root.handlers = before
 
 
-def _picture(fleet: FleetBoard, lines: _Lines, port: int) -> Group:
+def _picture(fleet: FleetBoard, lines: _Lines, port: int, width: int) -> Group:
     trades = Text("\n".join(_trade_lines(fleet)) or "none yet")
     log = Text("\n".join(lines.lines), style="dim", overflow="ellipsis", no_wrap=True)
     hint = Text(f"http://localhost:{port}/status  /metrics  /healthz  /readyz    Ctrl-C stops", style="dim")
-    return Group(_fleet_table(fleet), Panel(trades, title="trades", title_align="left"), log, hint)
+    return Group(_table(fleet, width), Panel(trades, title="trades", title_align="left"), log, hint)
 
 
-def _fleet_table(fleet: FleetBoard) -> Table:
-    table = Table(expand=True)
-    for name in ("ID", "Bot", "Symbol", "Strategy", "Status", "Position"):
-        table.add_column(name, no_wrap=name != "Strategy")
-    for name in ("Balance", "P&L", "Bar", "Heartbeat"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for bot_id in sorted(fleet.bots):
-        table.add_row(*_cells(fleet.bots[bot_id]))
-    return table
+def _table(fleet: FleetBoard, width: int) -> Table:
+    return fleet_table([_line(fleet.bots[bot_id]) for bot_id in sorted(fleet.bots)], width)
 
 
-def _cells(board: BotBoard) -> tuple[str | Text, ...]:
-    age = board.heartbeat_age
-    pnl = board.total_pnl
-    words = f"{board.phase}: {board.shown_message}" if board.shown_message else str(board.phase)
-    status = Text(words, style=_COLORS.get(board.phase, ""))
-    return (
-        str(board.bot_id),
-        Text(board.name),  # a row's text is text: it must not be read as markup
-        Text(f"{board.symbol} {board.interval}"),
-        Text(board.strategy.replace("EntryMixin", "").replace("ExitMixin", "")),
-        status,
-        Text(board.position_text or "flat"),
-        "" if board.balance is None else f"{board.balance:,.2f}",
-        Text("" if pnl is None else f"{pnl:+,.2f}", style="red" if pnl is not None and pnl < 0 else "green"),
-        "" if board.bar_time is None else f"{board.bar_time:%Y-%m-%d %H:%M}",
-        "" if age is None else f"{age:.0f} s",
+def _line(board: BotBoard) -> FleetLine:
+    held = board.position
+    return FleetLine(
+        bot_id=board.bot_id,
+        name=board.name,
+        market=f"{board.symbol} {board.interval}".strip(),
+        mode=board.mode,
+        strategy=short_strategy(board.strategy),
+        phase=str(board.phase),
+        note=board.shown_message,
+        trouble=board.phase is Phase.ERROR or bool(board.halted) or board.database_away,
+        position=board.position_text,
+        unrealised=unrealised(held.direction, held.held, held.entry_price, board.last_price) if held else None,
+        balance=board.balance,
+        pnl=board.total_pnl,
+        trades=board.trades,
+        bar_time=board.bar_time,
+        heartbeat_age=board.heartbeat_age,
     )
 
 

@@ -15,6 +15,7 @@ from bot_runtime.cli import (
     backtest,
     bots,
     db,
+    doctor,
     halt,
     limits,
     messages,
@@ -23,6 +24,7 @@ from bot_runtime.cli import (
     run,
     service,
     service_install,
+    top,
     validate,
 )
 from bot_runtime.cli.usage import UsageError
@@ -43,6 +45,8 @@ COMMANDS = (
     validate,
     service,
     service_install,
+    top,
+    doctor,
     messages,
     notify,
     backtest,

@@ -95,7 +95,8 @@ async def build_engine(
         cursor = await _warm_up(kernel, feed, saved, config)
         if kernel.guard is not None:
             board.note_peak(float(kernel.guard.peak))
-        snapshot = Snapshot(cursor, kernel.dump_state(), account)
+        price = None if saved.snapshot is None else saved.snapshot.price
+        snapshot = Snapshot(cursor, kernel.dump_state(), account, price)
         await ledger.begin(snapshot, assigned.document, assigned.document_hash)
         mark()
         desk = OrderDesk(
@@ -107,6 +108,7 @@ async def build_engine(
             interval_seconds=feed.interval_seconds,
         )
         desk.cursor = kernel.now = cursor
+        desk.price = price
         engine = BotEngine(
             kernel=kernel,
             ledger=ledger,

@@ -47,12 +47,13 @@ class Sent:
 
 
 class Bookings:
-    """`cursor` is the bar that the kernel stands at."""
+    """`cursor` is the bar that the kernel stands at, `price` its close."""
 
     def __init__(self, kernel: Kernel, ledger: Ledger, board: BotBoard, fleet: FleetBoard) -> None:
         self.kernel = kernel
         self.ledger = ledger
         self.cursor: datetime | None = None
+        self.price: Decimal | None = None
         self._board = board
         self._fleet = fleet
         self._sent: dict[str, Sent] = {}
@@ -85,7 +86,7 @@ class Bookings:
         return any(self._sent[order.client_order_id].state in UNSURE for order in self.orders)
 
     def snapshot(self) -> Snapshot:
-        return Snapshot(self.cursor, self.kernel.dump_state(), self.kernel.account)
+        return Snapshot(self.cursor, self.kernel.dump_state(), self.kernel.account, self.price)
 
     async def take(self, intent: OrderIntent, report: OrderReport, why: str = "") -> None:
         """Write down what the venue says of an order of ours; book it once it is final."""

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from time import monotonic, time
 from typing import Any
 
@@ -192,7 +193,7 @@ class BotEngine:
         if late is not None:
             await desk.withdraw(late, "it was good for one bar")
         intent = kernel.on_bar(bar, self._restraint.hold(bar))
-        desk.cursor = bar.time
+        desk.cursor, desk.price = bar.time, Decimal(repr(bar.close))
         self._dirty = True
         board.bars += 1
         board.bar_time = bar.time

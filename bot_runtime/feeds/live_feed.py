@@ -7,7 +7,8 @@ from bot_core.models.problem import Notice
 from bot_runtime.domain.bar import Bar
 from bot_runtime.feeds.hub import MarketHub, hub_of_loop
 from bot_runtime.feeds.intervals import interval_seconds
-from bot_runtime.feeds.market_source import MarketKey, SourceFactory
+from bot_runtime.feeds.market_source import MarketKey, MarketSource, SourceFactory
+from bot_runtime.feeds.pacer import Pacer
 from bot_runtime.feeds.shared_market import SharedMarket
 
 
@@ -45,6 +46,10 @@ class LiveFeed:
     def clock_skew(self) -> float | None:
         """Seconds that the venue's clock is ahead of ours, None where unknown."""
         return None if self._market is None else self._market.source.clock_skew
+
+    def source(self) -> MarketSource:
+        """A source of this market that is nobody else's, for whoever only wants to ask the venue something."""
+        return self._factory(Pacer(self._pace_seconds))
 
     def history_capacity(self, warmup: int) -> int | None:
         return warmup

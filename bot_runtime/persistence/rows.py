@@ -159,13 +159,20 @@ def state_values(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "cursor": snapshot.cursor,
         "rule_state": snapshot.rule_state,
-        "account": dump_account(snapshot.account),
+        # The price is for whoever looks on: what a position is worth.
+        "account": dump_account(snapshot.account) | ({} if snapshot.price is None else {"price": str(snapshot.price)}),
         "updated_at": datetime.now(UTC),
     }
 
 
 def read_snapshot(state: Any) -> Snapshot:
-    return Snapshot(cursor=state.cursor, rule_state=state.rule_state or {}, account=load_account(state.account))
+    price = state.account.get("price")
+    return Snapshot(
+        cursor=state.cursor,
+        rule_state=state.rule_state or {},
+        account=load_account(state.account),
+        price=None if price is None else Decimal(price),
+    )
 
 
 def is_mine(trade: Mapping[Any, Any], config: BotConfig) -> bool:

@@ -19,11 +19,12 @@ _EXITED = ("exited", "exit_value", "exit_commission")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state after `cursor`, the open time of the last bar that was processed."""
+    """The state after `cursor`, the open time of the last bar that was processed, whose close is `price`."""
 
     cursor: datetime | None
     rule_state: dict[str, Any]
     account: Account
+    price: Decimal | None = None
 
     @property
     def balance(self) -> Decimal:

@@ -39,6 +39,14 @@ def test_a_generated_page_is_what_the_code_says(script: str, page: str) -> None:
     assert (PROJECT / "docs" / page).read_text(encoding="utf-8") == written, "run `make docs`"
 
 
+def test_the_configuration_reference_is_what_the_models_say() -> None:
+    # In a process of its own: a plugin that another test has installed is no part of the page.
+    code = "import runpy; print(runpy.run_path('scripts/document-configuration')['text'](), end='')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    written = (PROJECT / "docs" / "configuration-reference.md").read_text(encoding="utf-8")
+    assert written == done.stdout, "run `make docs`"
+
+
 @pytest.mark.parametrize("name", ["bot", "operator", "dev", "build"])
 def test_pinned_requirements_have_hashes_and_no_index_address(name: str) -> None:
     text = (PROJECT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
