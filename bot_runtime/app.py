@@ -11,6 +11,7 @@ from bot_runtime.engine.board import FleetBoard
 from bot_runtime.engine.bot_engine import Rhythm
 from bot_runtime.engine.failures import FailureLimit
 from bot_runtime.engine.progress import Progress
+from bot_runtime.performance_recorder import PerformanceRecorder
 from bot_runtime.settings import Settings
 from bot_runtime.strategy_manager import StrategyManager
 from bot_runtime.system.pressure import Thresholds
@@ -43,10 +44,13 @@ def build_runner(
         stall_seconds=settings.stall_seconds,
         limit=FailureLimit(settings.quarantine_failures, settings.quarantine_minutes * 60),
     )
-    return TradingRunner(settings, around, manager, _companions(settings, fleet)), fleet
+    return TradingRunner(settings, around, manager, _companions(settings, around)), fleet
 
 
-def _companions(settings: Settings, fleet: FleetBoard) -> list[Companion]:
+def _companions(settings: Settings, around: Surroundings) -> list[Companion]:
     """What runs beside the bots."""
     limits = Thresholds(settings.warn_cpu, settings.warn_memory, settings.warn_fds, settings.warn_loop_lag)
-    return [ResourceWatch(fleet.process.resources, limits)]
+    return [
+        ResourceWatch(around.fleet.process.resources, limits),
+        PerformanceRecorder(around.database, around.fleet, around.leases.holder, every=settings.performance_trades),
+    ]
