@@ -5,6 +5,7 @@ from collections.abc import Collection
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.leases import LeaseStore, process_holder
+from bot_runtime import tracing
 from bot_runtime.companions import Companion
 from bot_runtime.engine.assembly import Surroundings
 from bot_runtime.engine.board import FleetBoard
@@ -51,6 +52,7 @@ def _companions(settings: Settings, around: Surroundings) -> list[Companion]:
     """What runs beside the bots."""
     limits = Thresholds(settings.warn_cpu, settings.warn_memory, settings.warn_fds, settings.warn_loop_lag)
     return [
+        *([tracing.Tracing()] if tracing.wanted() else []),
         ResourceWatch(around.fleet.process.resources, limits),
         PerformanceRecorder(around.database, around.fleet, around.leases.holder, every=settings.performance_trades),
     ]

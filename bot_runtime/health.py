@@ -73,8 +73,7 @@ class HealthServer:
         overdue = self._overdue()
         blocked = self._blocked()
         body: dict[str, Any] = {"stalled": {loop: round(age, 1) for loop, age in overdue.items()}}
-        if blocked:
-            body["event_loop_blocked_seconds"] = round(blocked, 1)
+        body["event_loop_blocked_seconds"] = round(blocked, 1)
         alive = not overdue and not blocked
         return web.json_response({"alive": alive} | body, status=200 if alive else 503)
 

@@ -45,6 +45,7 @@ def test_the_bot_needs_no_operator_framework_and_no_data_frames() -> None:
 
 def test_what_a_bot_process_imports_has_neither_kopf_nor_kubernetes_nor_data_frames() -> None:
     unwanted = {"kopf", "kubernetes", "pandas", "alembic", "onnxruntime", "ccxt", "ib_async", "requests", "pyarrow"}
+    unwanted |= {"opentelemetry", "psutil"}
     code = f"import sys, bot_runtime.cli.main; print({unwanted!r} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
