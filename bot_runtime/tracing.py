@@ -99,7 +99,7 @@ async def _sent(provider: Any) -> None:
     sending = threading.Thread(target=provider.shutdown, name="last-spans", daemon=True)
     sending.start()
     until = time.monotonic() + _LAST_SECONDS
-    while sending.is_alive() and time.monotonic() < until:
+    while sending.is_alive() and time.monotonic() < until:  # noqa: ASYNC110  # the end of a thread is no event
         await asyncio.sleep(_LOOK_SECONDS)
     if sending.is_alive():
         _log.warning("spans_lost", message="the collector did not take the last ones in time", seconds=_LAST_SECONDS)
