@@ -45,7 +45,7 @@ async def _rows(connection: AsyncConnection, table: Table, about: ColumnElement[
 
 
 def _holds(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
-    """JSON as text: databases differ in how one asks for what is in it. The quotes keep an id from matching a longer one."""
+    """JSON as text: databases differ in how one asks it. The quotes keep an id from matching a longer one."""
     return cast(column, Text).like(f'%"{name}"%')
 
 
