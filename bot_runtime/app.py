@@ -5,12 +5,14 @@ from collections.abc import Collection
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.leases import LeaseStore, process_holder
+from bot_runtime import tracing
 from bot_runtime.engine.assembly import Surroundings
 from bot_runtime.engine.board import FleetBoard
 from bot_runtime.engine.bot_engine import Rhythm
 from bot_runtime.engine.failures import FailureLimit
 from bot_runtime.engine.progress import Progress
 from bot_runtime.notifications.companion import build_dispatcher
+from bot_runtime.performance_recorder import PerformanceRecorder
 from bot_runtime.settings import Settings
 from bot_runtime.strategy_manager import StrategyManager
 from bot_runtime.system.pressure import Thresholds
@@ -57,7 +59,9 @@ def build_runner(
     limits = Thresholds(settings.warn_cpu, settings.warn_memory, settings.warn_fds, settings.warn_loop_lag)
     runner = TradingRunner(settings, around, manager)
     runner.companions.add(
+        *([tracing.Tracing()] if tracing.wanted() else []),
         ResourceWatch(fleet.process.resources, limits),
+        PerformanceRecorder(database, fleet, holder, every=settings.performance_trades),
         *service_manager_links(
             fleet, runner.health.liveness, unread=lambda: manager.rows.reason, stopping=runner.stop.is_set
         ),

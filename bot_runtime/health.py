@@ -82,8 +82,7 @@ class HealthServer:
     async def _healthz(self, request: web.Request) -> web.Response:
         verdict = self.liveness.verdict()
         body: dict[str, Any] = {"stalled": {loop: round(age, 1) for loop, age in verdict.stalled.items()}}
-        if verdict.blocked_seconds:
-            body["event_loop_blocked_seconds"] = round(verdict.blocked_seconds, 1)
+        body["event_loop_blocked_seconds"] = round(verdict.blocked_seconds, 1)
         told = {"alive": verdict.alive} | (body if self._access.knows(request) else {})
         return web.json_response(told, status=200 if verdict.alive else 503)
 

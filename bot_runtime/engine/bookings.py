@@ -13,6 +13,7 @@ import structlog
 
 from bot_core.models.errors import InvalidBotError, TransientError
 from bot_core.store.journal import OrderState
+from bot_runtime import tracing
 from bot_runtime.domain.money import ZERO, round_money
 from bot_runtime.domain.order import OrderIntent, OrderReport, OrderStatus, Purpose, Side, fill_of
 from bot_runtime.engine.board import BotBoard, FleetBoard
@@ -101,7 +102,8 @@ class Bookings:
                 await self.ledger.filled_in_part(report)
                 sent.filled = report.filled
         elif report.filled > 0:
-            await self._book(intent, report)
+            with tracing.order_span("fill", intent.client_order_id, price=str(report.average_price)):
+                await self._book(intent, report)
         elif report.status is OrderStatus.REJECTED:
             await self._rejected(intent, report.reason)
         else:
@@ -136,19 +138,23 @@ class Bookings:
 
     async def _book(self, intent: OrderIntent, report: OrderReport) -> None:
         result = self.kernel.on_fill(intent, fill_of(report))
-        match result:
-            case Opened(position):
-                booked = await self.ledger.opened(intent, report, position, self.snapshot())
-            case Closed(trade, _):
-                booked = await self.ledger.closed(intent, report, trade, self.snapshot())
-            case Reduced(position):
-                booked = await self.ledger.reduced(intent, report, position, self.snapshot())
-            case _:
-                assert_never(result)
+        with tracing.span("commit"):
+            booked = await self._commit(intent, report, result)
         if not booked:
             raise TransientError(f"fill of {report.client_order_id} was booked before: reading the tables again")
         self._sent.pop(intent.client_order_id, None)
         self._tell(intent, report, result)
+
+    async def _commit(self, intent: OrderIntent, report: OrderReport, result: FillResult) -> bool:
+        match result:
+            case Opened(position):
+                return await self.ledger.opened(intent, report, position, self.snapshot())
+            case Closed(trade, _):
+                return await self.ledger.closed(intent, report, trade, self.snapshot())
+            case Reduced(position):
+                return await self.ledger.reduced(intent, report, position, self.snapshot())
+            case _:
+                assert_never(result)
 
     def _tell(self, intent: OrderIntent, report: OrderReport, result: FillResult) -> None:
         self._board.count_order(OrderState.FILLED)

@@ -18,6 +18,7 @@ import structlog
 
 from bot_core.models.errors import DatabaseUnavailableError, TransientError
 from bot_core.models.operation import OnStop
+from bot_runtime import tracing
 from bot_runtime.brokers.base import Broker, VenueUnavailableError
 from bot_runtime.domain.bar import Bar
 from bot_runtime.domain.order import OrderIntent
@@ -113,7 +114,8 @@ class BotEngine:
         if self._desk.unsure and not self._broker.live:
             raise TransientError("an order could not be sent to the simulated venue: trying again")
         if self._broker.live:
-            await compare(self._desk)
+            with tracing.span("reconcile"):
+                await compare(self._desk)
             self._next_compare = self._now() + self._rhythm.compare_seconds
         await self._desk.protect()
         self._teller.show()
@@ -269,7 +271,8 @@ class BotEngine:
         self._next_compare = self._now() + self._rhythm.compare_seconds
         self._mark()
         try:
-            found = await look(self._desk)
+            with tracing.span("reconcile"):
+                found = await look(self._desk)
         except DatabaseUnavailableError as error:
             # Nothing has changed by it: no reason to stop reading bars.
             _log.warning("comparison_failed", error=str(error))

@@ -12,6 +12,7 @@ import structlog
 
 from bot_core.models.errors import DatabaseUnavailableError, InvalidBotError, TransientError
 from bot_core.store.journal import OrderState
+from bot_runtime import tracing
 from bot_runtime.brokers.base import Broker, FencedError, NotSentError, UnknownOutcomeError, VenueUnavailableError
 from bot_runtime.domain.order import OrderIntent, OrderReport, Purpose
 from bot_runtime.engine.board import BotBoard, FleetBoard
@@ -65,7 +66,7 @@ class OrderDesk(Bookings):
 
     async def place(self, intent: OrderIntent) -> str:
         """Journal what the kernel decided and send it. Return why limits across bots refuse it, or nothing."""
-        signalled = monotonic()
+        signalled, began = monotonic(), tracing.now()
         journaled = await self.ledger.intend(intent, self.snapshot())
         if isinstance(journaled, Refused):
             self.kernel.drop(intent)
@@ -96,6 +97,8 @@ class OrderDesk(Bookings):
             bar_time=journaled.signal_time.isoformat(),
         )
         self._board.count_order(OrderState.INTENDED)
+        about = {"purpose": journaled.purpose, "side": journaled.side, "bar_time": journaled.signal_time.isoformat()}
+        tracing.order_journaled(journaled.client_order_id, began, **about)
         await self._dispatch(journaled)
         return ""
 
@@ -211,7 +214,8 @@ class OrderDesk(Bookings):
         sent = self._sent[intent.client_order_id]
         before, sent.left = sent.left, True
         try:
-            report = await self.broker.submit(intent, self.ledger.lease.seconds_left)
+            with tracing.order_span("send", intent.client_order_id):
+                report = await self.broker.submit(intent, self.ledger.lease.seconds_left)
         except UnknownOutcomeError as error:
             self.venue_away(error)
             await self._unknown(intent)

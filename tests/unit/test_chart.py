@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from bot_operator.manifests import bot_labels
 from support.cluster import CHART, find_program
+from support.prometheus import DASHBOARDS, RULES
 
 EXISTING = {"database": {"existingSecret": "trading-database"}}
 TRIAL = {"postgresql": {"enabled": True}}
@@ -103,6 +105,8 @@ def test_two_databases_are_refused(chart):
         ({"postgresql": {"runAsUser": 0}}, "runAsUser"),
         ({"notifications": {"token": "x"}}, "token"),
         ({"imagePullSecrets": ["plain-name"]}, "imagePullSecrets"),
+        ({"monitoring": {"rules": {"enabled": "yes"}}}, "enabled"),
+        ({"monitoring": {"podMonitor": {"interval": "soon"}}}, "interval"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(chart, values, named):
@@ -306,6 +310,58 @@ def test_a_long_release_name_makes_valid_names(chart):
         assert len(item["metadata"]["name"]) <= 63
 
 
+ALL_MONITORING = {
+    "monitoring": {
+        "podMonitor": {"enabled": True, "labels": {"release": "prom"}, "tokenSecret": {"name": "scrape"}},
+        "rules": {"enabled": True, "labels": {"release": "prom"}},
+        "dashboards": {"enabled": True, "annotations": {"grafana_folder": "Trading"}},
+    }
+}
+
+
+def test_without_being_asked_the_chart_needs_no_prometheus_operator(chart):
+    kinds = {item["kind"] for item in chart.objects(EXISTING)}
+    assert not kinds & {"PodMonitor", "PrometheusRule"}
+    assert not [item for item in chart.objects(EXISTING) if "grafana_dashboard" in item["metadata"]["labels"]]
+
+
+def test_the_rule_object_holds_the_rules_that_promtool_tests(chart):
+    rule = chart.one("PrometheusRule", {**EXISTING, **ALL_MONITORING})
+    assert rule["spec"] == yaml.safe_load(RULES.read_text(encoding="utf-8"))
+    assert rule["metadata"]["labels"]["release"] == "prom"
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_a_dashboard_is_shipped_as_it_is_where_the_sidecar_looks(chart, path):
+    shipped = chart.one("ConfigMap", {**EXISTING, **ALL_MONITORING}, f"fleet-tradingbot-operator-{path.stem}")
+    assert json.loads(shipped["data"][f"tradingbot-{path.stem}.json"]) == json.loads(path.read_text(encoding="utf-8"))
+    assert shipped["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert shipped["metadata"]["annotations"] == {"grafana_folder": "Trading"}
+
+
+def test_the_pod_monitor_selects_the_operator_and_the_bots_of_this_release_only(chart):
+    values = {**TRIAL, **ALL_MONITORING}
+    spec = chart.one("PodMonitor", values)["spec"]
+    operator = chart.one("Deployment", values)["spec"]["template"]["metadata"]["labels"]
+    database = chart.one("StatefulSet", values, "fleet-tradingbot-operator-postgresql")
+    assert selected(spec["selector"], operator)
+    assert selected(spec["selector"], bot_labels("fleet", 7))
+    assert not selected(spec["selector"], bot_labels("another", 7))
+    endpoint = spec["podMetricsEndpoints"][0]
+    assert endpoint["port"] == "http"
+    assert endpoint["authorization"] == {"credentials": {"name": "scrape", "key": "token"}}
+    ports = [port["name"] for port in database["spec"]["template"]["spec"]["containers"][0]["ports"]]
+    assert endpoint["port"] not in ports
+    for labels in (operator, bot_labels("fleet", 7)):
+        assert labels[spec["jobLabel"]].startswith("tradingbot")  # the alert rules know jobs by this
+
+
+def selected(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    exact = all(labels.get(key) == value for key, value in selector["matchLabels"].items())
+    among = all(labels.get(term["key"]) in term["values"] for term in selector["matchExpressions"])
+    return exact and among
+
+
 def test_the_readme_explains_every_value():
     def paths(document: dict[str, Any], stem: str = "") -> Iterator[str]:
         for key, value in document.items():
@@ -328,6 +384,7 @@ def test_shell_scripts_pass_shellcheck():
         pytest.skip("SHELL SCRIPTS NOT CHECKED: shellcheck is not installed")
     project = Path(CHART).parents[1]
     patterns = ("scripts/*", "tests/e2e/cluster/onenode", "tests/e2e/cluster/*-entrypoint")
-    scripts = [path for pattern in patterns for path in project.glob(pattern) if "bash" in path.read_text()[:30]]
+    scripts = [path for pattern in patterns for path in project.glob(pattern) if path.is_file()]
+    scripts = [path for path in scripts if "bash" in path.read_text()[:30]]
     done = subprocess.run([program, *scripts], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
