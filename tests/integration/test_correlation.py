@@ -9,10 +9,13 @@ from sqlalchemy import Table, select, update
 
 from bot_core.correlation import correlation_id
 from bot_core.models.bot import document_hash
-from bot_core.schema import bots, events, messages, orders, trades
+from bot_core.schema import bots, events, leases, messages, orders, trades
 from bot_core.store.database import Database
 from bot_runtime.cli import trace
+from bot_runtime.engine.board import Phase
+from bot_runtime.engine.bot_engine import Rhythm
 from support.bots import a_document, insert_bot
+from support.running import new_bot, running
 from support.service import Service
 from support.waiting import wait_until
 
@@ -108,3 +111,28 @@ def test_a_changed_row_is_followed_by_one_id_to_its_orders_fills_trades_and_mess
     of_the_bot = [line for line in lines if line["event"] in {"bot_running", "bot_stopped", "trade_opened"}]
     assert {line["correlation_id"] for line in of_the_bot} == {first, second}
     assert {row["correlation_id"] for row in rows(sqlite_url, orders)} <= {first, second}
+
+
+async def test_a_lease_that_another_process_takes_is_counted_and_the_next_tenure_has_an_id_of_its_own(
+    sqlite_url: str,
+) -> None:
+    bot_id = await new_bot(sqlite_url)
+    async with running(sqlite_url, around={"rhythm": Rhythm(beat_seconds=0.2)}) as seen:
+        await seen.until_status(bot_id, "running")
+        first = seen.fleet.bots[bot_id].correlation_id
+        taken = {"holder": "pod:other", "epoch": leases.c.epoch + 1, "expires_at": seen.database.after(2)}
+        async with seen.database.write() as connection:
+            await connection.execute(update(leases).where(leases.c.bot_id == bot_id).values(taken))
+
+        async def lost() -> bool:
+            return seen.fleet.bots[bot_id].lease_losses == 1
+
+        async def again() -> bool:
+            board = seen.fleet.bots[bot_id]
+            return board.phase is Phase.RUNNING and board.correlation_id != first
+
+        await seen.until(lost, "the loss of the lease")
+        await seen.until(again, "another tenure")
+        assert first.endswith("-e1")
+        assert seen.fleet.bots[bot_id].correlation_id == first.removesuffix("1") + "3"
+        assert seen.fleet.bots[bot_id].lease_losses == 1

@@ -220,6 +220,7 @@ async def test_a_document_that_can_not_be_built_changes_no_status(sqlite_url: st
 
         await seen.until(told, "the error in the row")
         await seen.until(more_bars(seen, bot_id, 10), "more bars")
+        assert seen.fleet.bots[bot_id].config_invalid
         assert (seen.fleet.bots[bot_id].epoch, await statuses(seen.database)) == (epoch, [])
         await seen.change(bot_id, config=a_bot(5.0))
         await changed(seen, bot_id)
@@ -228,6 +229,7 @@ async def test_a_document_that_can_not_be_built_changes_no_status(sqlite_url: st
             return "last_error" not in (await seen.row(bot_id)).extra_metadata
 
         await seen.until(mended, "the error's end")
+        assert not seen.fleet.bots[bot_id].config_invalid
         assert (seen.fleet.bots[bot_id].epoch, await statuses(seen.database)) == (epoch, [])
 
 

@@ -39,6 +39,14 @@ def test_the_service_answers_trades_and_drains_on_sigterm(sqlite_url: str, tmp_p
         _, metrics = service.get("/metrics")
         assert f'tradingbot_trades_total{{bot_id="{bot_id}"}}' in metrics
         assert re.search(r'tradingbot_bots{phase="running"} 1\.0', metrics)
+        for side in ("buy", "sell"):
+            assert re.search(rf'tradingbot_fills_total{{bot_id="{bot_id}",side="{side}"}} [1-9]', metrics)
+        assert re.search(r"tradingbot_order_latency_seconds_count [1-9]", metrics)
+        assert re.search(r'tradingbot_database_seconds_count{kind="write"} [1-9]', metrics)
+        assert "tradingbot_database_up 1.0" in metrics
+        assert re.search(rf'tradingbot_equity{{bot_id="{bot_id}"}} \d+', metrics)
+        assert "tradingbot_event_loop_blocked_seconds 0.0" in metrics
+        assert re.search(rf'tradingbot_bot_info{{bot_id="{bot_id}",.*symbol="ETHUSDT"}} 1\.0', metrics)
         assert service.stop() == 0
     events = service.events()
     assert {"bot_running", "order_intended", "trade_opened", "trade_closed", "bot_stopped", "stopped"} <= {

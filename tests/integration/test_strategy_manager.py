@@ -46,6 +46,7 @@ async def test_an_invalid_row_is_refused_with_every_problem_and_others_do_not_no
         assert "symbol: is missing" in row.extra_metadata["last_error"]
         assert "RSIOrBBEntryMixin" in row.extra_metadata["last_error"]
         assert row.error_count == 1
+        assert seen.fleet.bots[bad].config_invalid
         async with seen.database.read() as connection:
             queued = (await connection.execute(select(messages).where(messages.c.message_type == "error"))).one()
             assert "symbol: is missing" in queued.content["message"]
@@ -57,6 +58,7 @@ async def test_an_invalid_row_is_refused_with_every_problem_and_others_do_not_no
         await seen.change(bad, config=a_document(data=PACED))
         row = await seen.until_status(bad, "running")
         assert "last_error" not in row.extra_metadata
+        assert not seen.fleet.bots[bad].config_invalid
 
 
 async def test_a_running_bot_whose_row_turns_invalid_keeps_running_and_says_so(database_url: str) -> None:
@@ -70,6 +72,7 @@ async def test_a_running_bot_whose_row_turns_invalid_keeps_running_and_says_so(d
 
         await seen.until(told, "the error in the row")
         assert (await seen.row(bot_id)).status == "running"
+        assert seen.fleet.bots[bot_id].config_invalid
         bars = seen.fleet.bots[bot_id].bars
 
         async def goes_on() -> bool:
@@ -79,6 +82,7 @@ async def test_a_running_bot_whose_row_turns_invalid_keeps_running_and_says_so(d
 
     async with running(database_url) as seen:  # also after a restart: the last good document is in the tables
         await seen.until_status(bot_id, "running")
+        assert seen.fleet.bots[bot_id].config_invalid
 
 
 async def test_a_changed_document_is_applied_without_a_restart_of_the_process(database_url: str) -> None:
@@ -250,6 +254,7 @@ async def test_a_document_that_parses_but_can_not_be_built_leaves_the_bot_on_its
 
         await seen.until(goes_on, "more bars")
         assert (await seen.row(bot_id)).status != "error"
+        assert seen.fleet.bots[bot_id].keeps_last_good
 
         await seen.change(bot_id, config=a_document(data=PACED))
 
@@ -258,6 +263,7 @@ async def test_a_document_that_parses_but_can_not_be_built_leaves_the_bot_on_its
             return row.status == "running" and "last_error" not in row.extra_metadata
 
         await seen.until(mended, "the error's end")
+        assert not seen.fleet.bots[bot_id].keeps_last_good
 
 
 async def test_one_row_that_can_not_be_read_hides_no_other(sqlite_url: str) -> None:

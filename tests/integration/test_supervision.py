@@ -133,12 +133,14 @@ async def test_a_bot_that_fails_too_often_is_quarantined_and_a_restarted_process
             query = select(messages.c.content).where(messages.c.message_type == "error").order_by(messages.c.id.desc())
             assert "quarantined after 3 failures" in (await connection.scalars(query)).first()["message"]
         assert seen.fleet.bots[bot_id].phase is Phase.ERROR
+        assert seen.fleet.bots[bot_id].quarantined
     assert (await _row(database_url, bot_id)).status == "error"
     async with running(database_url, limit=THRICE) as seen:
         other = await new_bot(database_url)
         await seen.until_status(other, "running")
         assert seen.manager.running == 1
         assert seen.fleet.bots[bot_id].message == metadata["last_error"]
+        assert seen.fleet.bots[bot_id].quarantined
         assert (await seen.row(bot_id)).status == "error"
 
 

@@ -123,6 +123,7 @@ class ScriptedGuard:
     watches = True
     limits_entries = False
     reduced = ""
+    peak = Decimal(0)
 
     def __init__(self, world: World) -> None:
         self._world = world
