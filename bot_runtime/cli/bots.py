@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
     bots = typer.Typer(no_args_is_help=True)
     bots_import.register(bots)
     bots.command("list", help="One line a bot.")(list_)
-    bots.command("show", help="Everything a row says.")(show)
+    bots.command("show", help="Everything a row says, as JSON.")(show)
     bots.command("validate", help="Check the rows' documents; exit 0 if all are valid, else 1.")(validate)
     bots.command("trades", help="All trades, oldest first.")(trades)
     bots.command("events", help="What happened.")(events)
