@@ -1,7 +1,10 @@
+import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -32,8 +35,10 @@ def run(folder: Path, *command: str, code: int = 0) -> str:
     return done.stdout
 
 
-def trades_of(folder: Path, bot: str) -> str:
-    return run(folder, "-m", "bot_runtime", "bots", "trades", bot)
+def traded(folder: Path) -> set[int]:
+    """Ids of the bots that have closed a trade."""
+    with closing(sqlite3.connect(folder / "bots.db")) as connection:
+        return {bot_id for (bot_id,) in connection.execute("SELECT bot_id FROM trading_trades WHERE status = 'closed'")}
 
 
 @pytest.fixture
@@ -57,13 +62,13 @@ def test_the_rule_and_the_strategy_of_the_page_are_found_tested_backtested_and_r
     run(written, *tradingbot, "validate", "bot.json", "swing.json")
     assert "2 passed" in run(written, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_cross.py")
     run(written, "make_bars.py")
-    for document in ("bot.json", "swing.json"):
-        assert '"exit_reason"' in run(written, *tradingbot, "backtest", document, "--bars", "bars.csv", "--json")
-    run(written, *tradingbot, "db", "upgrade")
+    tested = json.loads(run(written, *tradingbot, "backtest", "bot.json", "swing.json", "--bars", "bars.csv", "--json"))
+    assert all(outcome["trades"] for outcome in tested)
     for document in ("bot.json", "swing.json"):
         fast = (written / document).read_text().replace('"speed": 20', '"speed": 0, "bars": 600')
         (written / document).write_text(fast)
-        run(written, *tradingbot, "bots", "import", document)
+    run(written, *tradingbot, "db", "upgrade")
+    run(written, *tradingbot, "bots", "import", "bot.json", "swing.json")
     environment = os.environ | {"TRADINGBOT_PLUGINS": "rules", "DATABASE_URL": "sqlite:///bots.db", "HOST": "127.0.0.1"}
     with (written / "log").open("wb") as log:
         service = subprocess.Popen(
@@ -71,8 +76,7 @@ def test_the_rule_and_the_strategy_of_the_page_are_found_tested_backtested_and_r
             cwd=written, env=environment, stdout=log, stderr=log,
         )  # fmt: skip
     try:
-        for bot in ("1", "2"):
-            wait_until(lambda: "closed" in trades_of(written, bot), 60, "a trade", tell=(written / "log").read_text)  # noqa: B023
+        wait_until(lambda: traded(written) == {1, 2}, 60, "trades of both", tell=(written / "log").read_text)
     finally:
         service.terminate()
         service.wait(30)
@@ -81,7 +85,6 @@ def test_the_rule_and_the_strategy_of_the_page_are_found_tested_backtested_and_r
 def test_the_bot_of_the_quick_start_is_valid_and_can_be_imported(tmp_path: Path) -> None:
     mine, live = blocks("quick-start.md", "json")
     (tmp_path / "my-bot.json").write_text(mine)
-    run(tmp_path, "-m", "bot_runtime", "validate", "my-bot.json")
     merged = mine.replace(
         '"broker": {"type": "paper", "trading_mode": "paper", "cash": 5000, "commission": 0.001}', "BROKER"
     )
@@ -91,7 +94,7 @@ def test_the_bot_of_the_quick_start_is_valid_and_can_be_imported(tmp_path: Path)
     )
     merged = re.sub(r'"data": \{.*?\}', '"data": {"data_source": "binance", "interval": "15m"}', merged)
     (tmp_path / "live.json").write_text(merged)
-    run(tmp_path, "-m", "bot_runtime", "validate", "live.json")
+    run(tmp_path, "-m", "bot_runtime", "validate", "my-bot.json", "live.json")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
