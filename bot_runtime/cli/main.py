@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # what can't be written there, such as a file's odd name, is escaped
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = _ended_by(lambda: _command(given))
+        code = _ended_by(lambda: _command(given), in_service=given[:1] in (["run"], ["serve"]))
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read the output has seen enough; Python must not complain of it again when it ends.
@@ -59,7 +59,7 @@ def _command(given: Sequence[str]) -> int:
     return run_typed(given)
 
 
-def _ended_by(command: Callable[[], int]) -> int:
+def _ended_by(command: Callable[[], int], *, in_service: bool) -> int:
     try:
         return command()
     except SystemExit as end:
@@ -69,7 +69,9 @@ def _ended_by(command: Callable[[], int]) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 - people read sentences; who looks for a fault asks for the rest
-        if os.environ.get("LOG_LEVEL", "").upper() == "DEBUG":
+        # The log of a service must say where it broke off: nobody can ask it again.
+        unforeseen = in_service and not isinstance(error, (TradingBotError, OSError))
+        if unforeseen or os.environ.get("LOG_LEVEL", "").upper() == "DEBUG":
             print(masked(traceback.format_exc()), file=sys.stderr)
         print(f"tradingbot: {masked(_sentence(error))}", file=sys.stderr)
         return _DATABASE_UNREACHABLE if isinstance(error, DatabaseUnavailableError) else _FAILED
