@@ -1,11 +1,11 @@
-"""The metrics of the process as a whole: latencies, the database, notifications, resources, the event loop."""
+"""The metrics of the process as a whole: latencies, the database, resources, the event loop."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib.metadata import version
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from bot_runtime.engine.figures import ChannelFigures, DatabaseFigures, ProcessFigures, Resources
+from bot_runtime.engine.figures import DatabaseFigures, ProcessFigures, Resources
 from bot_runtime.engine.progress import Progress
 
 _VERSION = version("tradingbot-operator")
@@ -19,7 +19,6 @@ def process_families(figures: ProcessFigures, progress: Progress) -> Iterable[Me
     yield _loops(progress)
     yield _order_latency(figures)
     yield from _database(figures.database)
-    yield from _notifications(figures.channels)
     yield from _resources(figures.resources)
     yield GaugeMetricFamily(
         "tradingbot_event_loop_blocked_seconds",
@@ -57,30 +56,6 @@ def _database(database: DatabaseFigures) -> Iterable[Metric]:
         yield GaugeMetricFamily(
             "tradingbot_database_up", "1 where the last transaction was done, 0 where it failed", value=database.up
         )
-
-
-def _notifications(channels: Mapping[str, ChannelFigures]) -> Iterable[Metric]:
-    """Only where messages are delivered: a process without a dispatcher has no channels."""
-    if not channels:
-        return
-    pending = GaugeMetricFamily("tradingbot_notifications_pending", "Messages that wait", labels=["channel"])
-    oldest = GaugeMetricFamily(
-        "tradingbot_notifications_oldest_seconds", "Age of the oldest message that waits", labels=["channel"]
-    )
-    total = CounterMetricFamily(
-        "tradingbot_notifications", "Messages by what became of them", labels=["channel", "outcome"]
-    )
-    up = GaugeMetricFamily(
-        "tradingbot_notification_channel_up", "1 where the channel took the last message", labels=["channel"]
-    )
-    for name, channel in list(channels.items()):
-        pending.add_metric([name], channel.pending)
-        oldest.add_metric([name], channel.oldest_seconds)
-        for outcome, count in list(channel.outcomes.items()):
-            total.add_metric([name, outcome], count)
-        if channel.up is not None:
-            up.add_metric([name], channel.up)
-    yield from (pending, oldest, total, up)
 
 
 def _resources(resources: Resources) -> Iterable[Metric]:

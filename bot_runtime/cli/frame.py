@@ -25,6 +25,7 @@ from bot_runtime.cli import (
     service,
     service_install,
     top,
+    trace,
     validate,
 )
 from bot_runtime.cli.usage import UsageError
@@ -47,6 +48,7 @@ COMMANDS = (
     service_install,
     top,
     doctor,
+    trace,
     messages,
     notify,
     backtest,

@@ -68,28 +68,10 @@ class Resources:
 
 
 @dataclass
-class ChannelFigures:
-    """One notification channel: what waits, since when, what became of what was delivered, whether it answers."""
-
-    pending: int = 0
-    oldest_seconds: float = 0.0
-    outcomes: dict[str, int] = field(default_factory=dict)
-    up: bool | None = None
-
-    def count(self, outcome: str) -> None:
-        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
-
-
-@dataclass
 class ProcessFigures:
     """`blocked` says for how many seconds the event loop was blocked lately, 0 where it was not."""
 
     database: DatabaseFigures = field(default_factory=DatabaseFigures)
     order_latency: Distribution = field(default_factory=lambda: Distribution(ORDER_BOUNDS))
     resources: Resources = field(default_factory=Resources)
-    channels: dict[str, ChannelFigures] = field(default_factory=dict)
     blocked: Callable[[], float] = lambda: 0.0
-
-    def channel(self, name: str) -> ChannelFigures:
-        """The figures of a channel, which are there from the first time that it is asked for."""
-        return self.channels.setdefault(name, ChannelFigures())

@@ -13,6 +13,7 @@ from bot_operator.metrics import Metrics
 from bot_runtime.engine.board import FleetBoard
 from bot_runtime.engine.progress import Progress
 from bot_runtime.metrics import exposition
+from bot_runtime.notifications.metrics import NotificationFigures
 from support.bots import a_document, insert_bot
 from support.prometheus import (
     DASHBOARDS,
@@ -177,8 +178,8 @@ def operator_exposition() -> str:
 
 def dispatcher_exposition() -> str:
     """What a process adds that delivers messages."""
-    fleet = FleetBoard()
-    channel = fleet.process.channel("email")
-    channel.count("delivered")
-    channel.up = True
-    return exposition(fleet, Progress()).decode()
+    figures = NotificationFigures(pending={"email": 1}, oldest={"email": 3.0}, up={"email": True})
+    figures.count("email", "delivered")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bot_runtime.notifications.metrics.FIGURES", figures)
+        return exposition(FleetBoard(), Progress()).decode()

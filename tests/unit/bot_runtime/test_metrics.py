@@ -11,6 +11,7 @@ from bot_runtime.engine.board import BotBoard, FleetBoard, Phase
 from bot_runtime.engine.figures import Distribution
 from bot_runtime.engine.progress import Progress
 from bot_runtime.metrics import exposition
+from bot_runtime.notifications.metrics import NotificationFigures
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 #: Names that dashboards and alert rules are written against.
@@ -48,14 +49,18 @@ def a_busy_board(bot_id: int) -> BotBoard:
     return board
 
 
+@pytest.fixture(autouse=True)
+def _one_channel(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = NotificationFigures(pending={"email": 1}, oldest={"email": 3.0}, up={"email": True})
+    figures.count("email", "delivered")
+    monkeypatch.setattr("bot_runtime.notifications.metrics.FIGURES", figures)
+
+
 def a_fleet(*boards: BotBoard) -> FleetBoard:
     fleet = FleetBoard()
     fleet.bots = {board.bot_id: board for board in boards}
     fleet.process.database.observe("read", 0.002, None)
     fleet.process.order_latency.add(0.3)
-    channel = fleet.process.channel("email")
-    channel.count("sent")
-    channel.up = True
     used = fleet.process.resources
     used.cpu_ratio, used.resident_bytes, used.open_fds, used.max_fds, used.loop_lag = 0.1, 10**8, 30, 1024, 0.001
     return fleet
