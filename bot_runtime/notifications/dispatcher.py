@@ -208,8 +208,6 @@ class Dispatcher:
 
 def _raise_from(task: "asyncio.Future[Any]") -> None:
     error = None if task.cancelled() else task.exception()
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
     if error is not None:
         raise error
 

@@ -83,7 +83,9 @@ async def test_an_order_waits_for_no_channel_though_all_of_them_are_black_holes(
     holed: list[float] = []
     for number in range(ROUNDS):
         without += await latencies(database, 10 * number, monkeypatch)
-        async with dispatching(a_dispatcher(Database(postgres_url), environment, rhythm=DispatchRhythm())) as dispatcher:
+        async with dispatching(
+            a_dispatcher(Database(postgres_url), environment, rhythm=DispatchRhythm())
+        ) as dispatcher:
             await eventually(lambda: dispatcher.leading and hole.connections > number, "messages that hang")  # noqa: B023
             holed += await latencies(database, 10 * number, monkeypatch)
     before, beside = statistics.median(without) * 1000, statistics.median(holed) * 1000
