@@ -27,7 +27,8 @@ from bot_runtime.notifications.rendering import Renderer
 
 _log = structlog.get_logger(__name__)
 DUTY = "dispatch"
-_CLOSE_SECONDS = 3.0
+_CLOSE_SECONDS = 3.5  # less than companions are given
+_SEND_CLOSE_SECONDS = 2.0
 #: Work beside delivery, about once a minute, such as writing summaries. Returns how much was done.
 ExtraWork = Callable[[Duty, datetime], Awaitable[int]]
 
@@ -207,8 +208,6 @@ class Dispatcher:
 
 def _raise_from(task: "asyncio.Future[Any]") -> None:
     error = None if task.cancelled() else task.exception()
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
     if error is not None:
         raise error
 
@@ -218,10 +217,12 @@ async def _ended(tasks: "Collection[asyncio.Task[None]]") -> None:
     waiting = [*tasks]
     if not waiting:
         return
-    _, late = await asyncio.wait(waiting, timeout=_CLOSE_SECONDS)
-    for task in late:
-        task.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
+    try:
+        await asyncio.wait(waiting, timeout=_SEND_CLOSE_SECONDS)
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:

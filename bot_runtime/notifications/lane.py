@@ -127,9 +127,11 @@ class Lane:
                 for unit in units:
                     await self._do(unit)
 
-        async with asyncio.TaskGroup() as group:
-            for units in by_target.values():
-                group.create_task(to_one_target(units))
+        # One that fails cancels no other in the midst of a transaction: each finds out that the duty is lost.
+        ended = await asyncio.gather(*[to_one_target(units) for units in by_target.values()], return_exceptions=True)
+        for outcome in ended:
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def _do(self, unit: Unit) -> None:
         door = self._doors.setdefault(unit.target, Door()) if self._separate else self._door

@@ -124,7 +124,7 @@ async def test_killed_in_the_midst_each_message_arrives_and_an_unknown_one_is_ma
         await queue(database, channel)
     with a_process(tmp_path, postgres_url, world) as first:
         if mode is None:
-            wait_until(lambda: first.log.read_text().count("channel_down") >= 4, 30, "a try of each channel")
+            wait_until(lambda: len(_down(first)) == len(TARGETS), 60, "a try of each channel", tell=first.log.read_text)
         else:
             wait_until(lambda: _tried(world), 30, "a send of each channel", tell=first.log.read_text)
         first.kill()
@@ -141,6 +141,14 @@ async def test_killed_in_the_midst_each_message_arrives_and_an_unknown_one_is_ma
     for channel in ("email", "webhook"):
         assert len({one.identity for one in world.of(channel).arrived}) == 1
     await database.aclose()
+
+
+def _down(service: Service) -> set[str]:
+    return {line["channel"] for line in service.events() if line["event"] == "channel_down"}
+
+
+def leading(processes: list[Service]) -> list[Service]:
+    return [one for one in processes if "duty_taken" in one.log.read_text()]
 
 
 def _tried(world: Receivers) -> bool:
@@ -165,7 +173,7 @@ async def test_two_dispatchers_at_once_of_which_one_is_killed_now_and_then_deliv
     try:
         for kill in range(2):
             wait_until(lambda count=5 * (kill + 1): _total(world) >= count, 30, "some deliveries")
-            leader = next(one for one in processes if "duty_taken" in one.log.read_text())
+            leader = wait_until(lambda: next(iter(leading(processes)), None), 30, "a leader")
             time.sleep(dice.uniform(0, 0.1))
             leader.kill()
             processes.remove(leader)
@@ -175,11 +183,11 @@ async def test_two_dispatchers_at_once_of_which_one_is_killed_now_and_then_deliv
             wait_until(
                 lambda one=one: one.get("/readyz")[0] == 200, 30, "a dispatcher that is ready", tell=one.log.read_text
             )
-        _, figures = next(one for one in processes if "duty_taken" in one.log.read_text()).get("/metrics")
+        _, figures = leading(processes)[0].get("/metrics")
     finally:
         for one in processes:
             one.kill()
-    assert 'tradingbot_notifications_pending{channel="email"} 0.0' in figures
+    assert 'tradingbot_notification_channel_up{channel="email"} 1.0' in figures
     assert world.telegram.conflicts == 0, "a token has one reader"
     found = by_message(world, "trade-")
     assert len(found) == 45
