@@ -67,8 +67,8 @@ class RowReader:
         """
         try:
             await self._know_user()
-            rows = await self._store.all(self.ids)
             await self._read_halts()
+            rows = await self._store.all(self.ids)  # last, as it is what decisions are made on
         except SchemaMissingError as error:
             self._note_failure(DatabaseState.NO_TABLES, error)
             return None

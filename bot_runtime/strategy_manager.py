@@ -102,12 +102,14 @@ class StrategyManager:
     async def _unless(self, stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
         """Do it, but leave it behind where `stop` comes meanwhile: a database that hangs must not hold us up."""
         task, told = asyncio.create_task(work), asyncio.create_task(stop.wait())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         try:
             await asyncio.wait({task, told}, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.wait({task}, timeout=_LAST_PASS_SECONDS)
         finally:
             told.cancel()
-            task.cancel()  # of one that hangs nobody waits for the end: that may take as long again
+            task.cancel()  # one that hangs may take long to end: `shutdown` waits for it, but not for ever
         if not task.done():
             _log.warning("last_pass_cut_short", seconds=_LAST_PASS_SECONDS)
             return
@@ -124,7 +126,8 @@ class StrategyManager:
             task.cancel()
         if late:
             _log.warning("drain_timed_out", bots=[i for i in ids if i in self._instances])
-            await asyncio.gather(*(instance.kill(_KILL_SECONDS) for instance in self._instances.values()))
+            kills = (instance.kill(_KILL_SECONDS) for instance in self._instances.values())
+            await asyncio.gather(asyncio.wait(late, timeout=_KILL_SECONDS), *kills)
 
     async def _pass(self) -> None:
         self._around.progress.mark(LOOP)
@@ -186,7 +189,9 @@ class StrategyManager:
     async def _update(self, row: BotRow, instance: BotInstance) -> None:
         """Hand on a changed document, which the bot applies by its own policy; one that is invalid is only reported."""
         if instance.done:
-            # It gave up, which is final until the document changes or somebody asks for the bot again.
+            # It gave up, which is final until the document changes or somebody asks for the bot again. The row may have
+            # been read before it said so.
+            row = await self._around.store.get(row.id) or row
             if row.config_hash != instance.wanted_hash or row.status in _ASKED_AGAIN:
                 self._instances.pop(row.id)
                 self._awake.set()

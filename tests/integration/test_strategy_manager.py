@@ -175,13 +175,12 @@ async def test_a_deleted_bot_leaves_what_it_holds_and_an_event_says_so(sqlite_ur
         seen.manager.wake()
 
         async def told() -> bool:
-            return "row_gone" in await _event_kinds(seen.database, bot_id)
+            return "row_gone" in await _event_kinds(seen.database, bot_id) and bot_id not in seen.fleet.bots
 
-        await seen.until(told, "the event")
+        await seen.until(told, "the event and the end of the board")
         (event,) = await events_of(seen.database, bot_id, "row_gone")
         assert held
         assert f"left {held} at account 'paper', watched by nobody" in event.message
-        assert bot_id not in seen.fleet.bots
         assert bot_id not in {bot for account in seen.manager._around.brokers.summary() for bot in account["bots"]}
 
 
