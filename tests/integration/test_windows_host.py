@@ -1,6 +1,7 @@
 """The whole of what Windows would start, over a stand-in of pywin32: the bots in it are real."""
 
 import asyncio
+import logging
 import sys
 import threading
 from pathlib import Path
@@ -39,7 +40,7 @@ def test_a_hosted_service_trades_and_drains_when_it_is_stopped(
         monkeypatch.setitem(sys.modules, name, getattr(hosting, name))
     monkeypatch.setitem(sys.modules, "win32service", hosting.api)
     codes: list[int] = []
-    host = threading.Thread(target=windows_host.main, args=("tradingbot", codes.append))
+    host = threading.Thread(target=windows_host.main, args=("tradingbot", codes.append), daemon=True)
     host.start()
     log = folder / "service.log"
     try:
@@ -48,6 +49,8 @@ def test_a_hosted_service_trades_and_drains_when_it_is_stopped(
     finally:
         hosting.instance.SvcStop()
         host.join(30)
+        for handler in logging.getLogger().handlers:  # the process would end here
+            handler.close()
     assert hosting.states[-1] == hosting.api.SERVICE_STOP_PENDING
     assert (codes, hosting.errors) == ([], [])
 

@@ -122,7 +122,7 @@ class FakeHosting:
         self._kind = kind
 
     def _dispatch(self) -> None:
-        thread = threading.Thread(target=self._serve, name="service")
+        thread = threading.Thread(target=self._serve, name="service", daemon=True)
         thread.start()
         thread.join()
 

@@ -60,12 +60,10 @@ class _Service:
         return [state for state, _ in self.reports]
 
 
-@pytest.mark.parametrize(
-    "request_", ["SERVICE_CONTROL_STOP", "SERVICE_CONTROL_SHUTDOWN", "SERVICE_CONTROL_PRESHUTDOWN"]
-)
+@pytest.mark.parametrize("request_", ["STOP", "SHUTDOWN", "PRESHUTDOWN"])
 def test_a_request_to_stop_drains_and_reports_progress_meanwhile(request_: str) -> None:
     it = _Service(drain=0.3)
-    thread = threading.Thread(target=it.service.run)
+    thread = threading.Thread(target=it.service.run, daemon=True)
     thread.start()
     wait_until(lambda: it.api.SERVICE_RUNNING in it.states(), 10, "running", every=0.01)
     it.service.control(it.api.SERVICE_CONTROL_INTERROGATE)
@@ -215,7 +213,7 @@ def test_off_the_main_thread_no_signal_is_touched() -> None:
     async def ask() -> None:
         on_stop_signals(lambda _number: None)
 
-    thread = threading.Thread(target=lambda: asyncio.run(ask()))
+    thread = threading.Thread(target=lambda: asyncio.run(ask()), daemon=True)
     thread.start()
     thread.join()
     assert signal.getsignal(signal.SIGTERM) is before
