@@ -74,7 +74,7 @@ def build_here(name: str) -> Callable[[], Runner]:
         os.environ.update(told(name))
         settings = Settings.from_environment()
         log_to_file(data_folder(name) / "service.log", settings.log_level)
-        return build_runner(settings)[0]
+        return build_runner(settings, deliver=True)[0]
 
     return build
 

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from time import monotonic, time
 from typing import Any
 
@@ -21,6 +20,7 @@ from bot_core.models.operation import OnStop
 from bot_runtime import tracing
 from bot_runtime.brokers.base import Broker, VenueUnavailableError
 from bot_runtime.domain.bar import Bar
+from bot_runtime.domain.money import decimal_of
 from bot_runtime.domain.order import OrderIntent
 from bot_runtime.engine.board import BotBoard
 from bot_runtime.engine.comparison import compare, look, settle
@@ -195,7 +195,7 @@ class BotEngine:
         if late is not None:
             await desk.withdraw(late, "it was good for one bar")
         intent = kernel.on_bar(bar, self._restraint.hold(bar))
-        desk.cursor, desk.price = bar.time, Decimal(repr(bar.close))
+        desk.cursor, desk.price = bar.time, decimal_of(bar.close)
         self._dirty = True
         board.bars += 1
         board.bar_time = bar.time
