@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Most tests wait for something most of the time, so more of them than cores run side by side.
 WORKERS ?= 3
-PASSED := $(CURDIR)/$(VENV)/tests-passed
+NOTED := $(CURDIR)/$(VENV)/tests-noted
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
@@ -45,10 +45,10 @@ format: install ## Put every file into the house's format
 
 .PHONY: test
 test: lint ## All tests; those that need a cluster skip loudly without one (REQUIRE_CLUSTER=1 makes that a failure)
-	@rm -f $(PASSED)
-	TESTS_PASSED=$(PASSED) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not cluster and not alone"
-	TESTS_PASSED=$(PASSED) $(BIN)/python -m pytest -m "cluster or alone"
-	scripts/requirements-proved $(PASSED)
+	@rm -f $(NOTED)
+	TESTS_NOTED=$(NOTED) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not cluster and not alone"
+	TESTS_NOTED=$(NOTED) $(BIN)/python -m pytest -m "cluster or alone"
+	scripts/requirements-proved $(NOTED)
 
 .PHONY: test-fast
 test-fast: install ## Only what needs neither a cluster nor much time

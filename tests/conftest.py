@@ -17,11 +17,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Append each test that passed to the file that TESTS_PASSED names: what docs/requirements.md is compared with."""
-    passed = os.environ.get("TESTS_PASSED")
-    if passed and report.when == "call" and report.passed and "PYTEST_XDIST_WORKER" not in os.environ:
-        with Path(passed).open("a", encoding="utf-8") as file:
-            file.write(f"{report.nodeid}\n")
+    """Note what passed and what skipped in the file TESTS_NOTED: docs/requirements.md is compared with it."""
+    noted = os.environ.get("TESTS_NOTED")
+    told = report.skipped or (report.passed and report.when == "call")
+    if noted and told and "PYTEST_XDIST_WORKER" not in os.environ:
+        with Path(noted).open("a", encoding="utf-8") as file:
+            file.write(f"{report.outcome} {report.nodeid}\n")
 
 
 @pytest.fixture
