@@ -15,6 +15,7 @@ from support.outgoing import (
     TARGETS,
     Receivers,
     a_dispatcher,
+    deliveries,
     dispatching,
     eventually,
     queue,
@@ -125,6 +126,7 @@ async def test_killed_in_the_midst_each_message_arrives_and_an_unknown_one_is_ma
     with a_process(tmp_path, postgres_url, world) as first:
         if mode is None:
             wait_until(lambda: len(_down(first)) == len(TARGETS), 60, "a try of each channel", tell=first.log.read_text)
+            await eventually(lambda: _nothing_begun(database), "the note that nothing was sent")
         else:
             wait_until(lambda: _tried(world), 30, "a send of each channel", tell=first.log.read_text)
         first.kill()
@@ -149,6 +151,10 @@ def _down(service: Service) -> set[str]:
 
 def leading(processes: list[Service]) -> list[Service]:
     return [one for one in processes if "duty_taken" in one.log.read_text()]
+
+
+async def _nothing_begun(database: Database) -> bool:
+    return not await deliveries(database) and set(await statuses(database)) == {"PENDING"}
 
 
 def _tried(world: Receivers) -> bool:
