@@ -228,5 +228,7 @@ async def test_who_was_paused_can_begin_no_send_any_more_and_its_mark_spares_the
         await paused.begin([second], "email", claimed[1].key)
     await paused.delivered([first], "email", "250 OK", 5)
     assert not await following.begin([first], "email", claimed[0].key), "it has arrived after all"
+    await following.release([first])
+    assert (await statuses(database))[0] == "DELIVERED"
     assert await following.begin([second], "email", claimed[1].key)
     await database.aclose()
