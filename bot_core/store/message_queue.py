@@ -183,9 +183,9 @@ class MessageQueue:
             await self._set(connection, [row.id for row in rows], mine=self.locked_by, **values)
 
     async def release(self, ids: Sequence[int]) -> None:
-        """Let go of rows with which nothing was begun."""
+        """Let go of rows with which nothing was begun. One that another holder of the duty has settled is done."""
         async with self.database.write() as connection:
-            await self._set(connection, ids, mine=self.locked_by, status="PENDING", **_FREE)
+            await self._finish(connection, ids)
 
     async def cancel(self, ids: Sequence[int], why: str) -> None:
         async with self.database.write() as connection:

@@ -137,10 +137,10 @@ def _apprise(environment: Environment) -> Notifier:
     for url in urls:
         hide(url)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of modules that Apprise imports
+        warnings.simplefilter("ignore", DeprecationWarning)  # of modules that Apprise imports, some only for an address
         from bot_runtime.notifications.apprise import AppriseNotifier  # noqa: PLC0415
 
-    notifier = AppriseNotifier(urls)
+        notifier = AppriseNotifier(urls)
     if notifier.refused:
         raise MisconfiguredError(
             f"APPRISE_URLS: Apprise can't read address number {notifier.refused[0]}; allowed: its addresses, "

@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot_core.models.errors import LeaseLostError
 from bot_core.store.database import Database
+from bot_core.store.duties import DutyStore
+from bot_core.store.message_queue import MessageQueue
 from support.outgoing import (
     TARGETS,
     Receivers,
     a_dispatcher,
+    deliveries,
     dispatching,
     eventually,
     queue,
@@ -125,6 +129,7 @@ async def test_killed_in_the_midst_each_message_arrives_and_an_unknown_one_is_ma
     with a_process(tmp_path, postgres_url, world) as first:
         if mode is None:
             wait_until(lambda: len(_down(first)) == len(TARGETS), 60, "a try of each channel", tell=first.log.read_text)
+            await eventually(lambda: _nothing_begun(database), "the note that nothing was sent")
         else:
             wait_until(lambda: _tried(world), 30, "a send of each channel", tell=first.log.read_text)
         first.kill()
@@ -149,6 +154,10 @@ def _down(service: Service) -> set[str]:
 
 def leading(processes: list[Service]) -> list[Service]:
     return [one for one in processes if "duty_taken" in one.log.read_text()]
+
+
+async def _nothing_begun(database: Database) -> bool:
+    return not await deliveries(database) and set(await statuses(database)) == {"PENDING"}
 
 
 def _tried(world: Receivers) -> bool:
@@ -201,18 +210,25 @@ def _total(world: Receivers) -> int:
     return sum(len(arrived) for arrived in world.arrived().values())
 
 
-@pytest.mark.postgres
-async def test_two_dispatchers_that_both_believe_to_lead_send_nothing_twice(
-    postgres_url: str, world: Receivers
-) -> None:
-    database = Database(postgres_url)
-    for number in range(20):
-        await queue(database, "email", f"trade-{number}.", more={"email_receiver": f"owner-{number}@example.com"})
-    paused = a_dispatcher(Database(postgres_url), world.environment(), "pod:a", lease_seconds=0.3)
-    other = a_dispatcher(Database(postgres_url), world.environment(), "pod:b", lease_seconds=0.3)
-    async with dispatching(paused), dispatching(other):
-        await eventually(lambda: _all_delivered(database), "delivery")
-    found = by_message(world, "trade-")
-    assert len(found) == 20
-    assert all([one.repeated for one in arrived[1:]] in ([], [True]) for arrived in found.values())
+async def test_who_was_paused_can_begin_no_send_any_more_and_its_mark_spares_the_repetition(database_url: str) -> None:
+    database = Database(database_url)
+    first = await queue(database, "email", "first")
+    second = await queue(database, "email", "second")
+    duty = await DutyStore(database, "pod:a", seconds=0.01).acquire("dispatch")
+    assert duty is not None
+    paused = MessageQueue(database, duty, "pod:a")
+    claimed = await paused.claim("email", 10)
+    assert await paused.begin([first], "email", claimed[0].key)
+    taken = await eventually(lambda: DutyStore(database, "pod:b").acquire("dispatch"), "the duty to lapse")
+    following = MessageQueue(database, taken, "pod:b")
+    assert await following.reclaim(["email"]) == 2
+    again = {row.id: row for row in await following.claim("email", 10)}
+    assert (again[first].attempt, again[second].attempt) == (claimed[0].key, None)
+    with pytest.raises(LeaseLostError):
+        await paused.begin([second], "email", claimed[1].key)
+    await paused.delivered([first], "email", "250 OK", 5)
+    assert not await following.begin([first], "email", claimed[0].key), "it has arrived after all"
+    await following.release([first])
+    assert (await statuses(database))[0] == "DELIVERED"
+    assert await following.begin([second], "email", claimed[1].key)
     await database.aclose()
