@@ -297,6 +297,15 @@ async def test_a_document_that_tells_nobody_is_named(sqlite_url: str) -> None:
     bot_id = await fill(sqlite_url, lambda filled: a_bot(filled, "mute", notifications=wishes))
     (mute,) = await found(message_checks.check_wishes, sqlite_url)
     assert (mute.outcome.value, mute.bot_id) == ("warning", bot_id)
+    for_all = {"TRADING_NOTIFY_EMAIL": "me@example.com"}
+    assert outcomes(await found(message_checks.check_wishes, sqlite_url, **for_all)) == ["ok"]
+
+
+@pytest.mark.parametrize("channel", [{"webhook_enabled": True}, {"telegram_enabled": True}, {"channels": ["apprise"]}])
+async def test_a_document_that_names_any_channel_is_not_called_mute(sqlite_url: str, channel: dict[str, Any]) -> None:
+    wishes = {"position_opened": True} | channel
+    await fill(sqlite_url, lambda filled: a_bot(filled, "told", notifications=wishes))
+    assert outcomes(await found(message_checks.check_wishes, sqlite_url)) == ["ok"]
 
 
 @asynccontextmanager

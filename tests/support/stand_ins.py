@@ -71,10 +71,14 @@ class LoopThread:
 
 
 class HttpStandIn:
-    """An HTTP service at a random port. `mode` may change at any time; `refuse` closes the port, `answer` opens it."""
+    """An HTTP service at a random port. `mode` may change at any time; `refuse` closes the port, `answer` opens it.
 
-    def __init__(self) -> None:
+    `listen` is 0.0.0.0 where pods are to reach it.
+    """
+
+    def __init__(self, listen: str = "127.0.0.1") -> None:
         self.port = free_port()
+        self._listen = listen
         self.mode = Mode.FINE
         self.retry_after = 1
         self.arrived: list[Arrived] = []
@@ -105,7 +109,7 @@ class HttpStandIn:
         self.add_routes(app)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
+        await web.TCPSite(self._runner, self._listen, self.port, reuse_address=True).start()
 
     async def _stop(self) -> None:
         if self._runner is not None:

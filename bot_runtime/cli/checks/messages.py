@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 
 from bot_core.logs import hide
 from bot_core.models.bot import desired_state
+from bot_core.models.recipients import Purpose, Subject, Targets, addresses
 from bot_core.schema import messages
 from bot_runtime.cli.checks.base import Case, Finding, failed, ok, skipped, warning
 
@@ -121,15 +122,16 @@ async def check_queue(case: Case) -> Sequence[Finding]:
 
 
 async def check_wishes(case: Case) -> Sequence[Finding]:
-    """Documents that want to tell something and name no channel."""
-    findings = []
+    """Documents that want to tell something and reach nobody, asked as whoever queues a message asks."""
+    findings, targets = [], Targets.of(case.environment)
     for patient in await case.patients():
         config = patient.config
         if config is None or not desired_state(patient.facts.row).run:
             continue
-        wanted = config.notifications
+        wanted, subject = config.notifications, Subject.of(patient.facts.row, config)
         tells = wanted.position_opened or wanted.position_closed or wanted.error_notifications
-        if wanted.enabled and tells and not wanted.channels:
+        silent = subject.simulated or not wanted.enabled or not tells
+        if not silent and not any(addresses(subject, purpose, targets) for purpose in Purpose):
             found = f"{patient.facts.row.name} asks for notifications and names no channel"
             findings.append(warning(found, "Set notifications.telegram_enabled or email_enabled to true.", patient.id))
     return findings or [ok("every document that asks for notifications names a channel")]
