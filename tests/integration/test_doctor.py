@@ -12,12 +12,16 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 from sqlalchemy import insert, text
 
 from bot_core.schema import messages
 from bot_core.store.database import Database
 from bot_core.store.looking import LookingDatabase
 from bot_core.store.upgrade import upgrade
+from bot_operator.health import SweepHealth
+from bot_operator.metrics import Metrics
+from bot_operator.web import build_web
 from bot_runtime.cli.checks import credentials, database, machine, process, rows, service, sqlite_file, venues
 from bot_runtime.cli.checks import messages as message_checks
 from bot_runtime.cli.checks.base import Case, Check, Finding, Outcome, run_checks
@@ -244,6 +248,9 @@ async def test_the_port_is_free_ours_or_of_another_program(sqlite_url: str, tmp_
     with Service(tmp_path, sqlite_url, "serve") as ours:
         await asyncio.to_thread(wait_until, lambda: ours.get("/healthz")[0] == 200, 30, "the service")
         (answers,) = await found(service.check_service, sqlite_url, port=ours.port)
+        assert (answers.outcome.value, "the service answers" in answers.found) == ("ok", True)
+    async with TestServer(build_web(SweepHealth(30), Metrics())) as operator:
+        (answers,) = await found(service.check_service, sqlite_url, port=operator.port)
         assert (answers.outcome.value, "the service answers" in answers.found) == ("ok", True)
     async with _served(lambda _: web.Response(text="hello")) as (port, _):
         (other,) = await found(service.check_service, sqlite_url, port=port)
