@@ -132,9 +132,13 @@ def test_every_pod_fits_restricted_pod_security(chart, values):
 
 @BOTH_WAYS
 def test_only_the_operator_gets_a_token(chart, values):
-    for spec in pod_specs(chart.objects(values)):
-        if spec.get("serviceAccountName") != "fleet-tradingbot-operator":
-            assert spec["automountServiceAccountToken"] is False
+    notifying = values | {"notifications": {"enabled": True, "existingSecret": "channels"}}
+    holders = []
+    for spec in pod_specs(chart.objects(notifying)):
+        assert spec["automountServiceAccountToken"] is False
+        tokens = {volume["name"] for volume in spec["volumes"] if "projected" in volume}
+        holders += [c["name"] for c in spec["containers"] if tokens & {mount["name"] for mount in c["volumeMounts"]}]
+    assert holders == ["operator"]
     assert chart.one("ServiceAccount", values, "fleet-tradingbot-operator-bot")["automountServiceAccountToken"] is False
 
 
