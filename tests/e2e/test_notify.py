@@ -87,7 +87,7 @@ def test_a_pods_trades_are_told_once_each_by_a_container_that_alone_knows_the_ch
     environment, libraries = outfit(fleet, operator, "notify")
     assert channels.items() <= environment.items()
     assert libraries == [*DELIVERY, *COMMAND_LINE]
-    token = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105  # its place
+    token = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # its place
     absent = fleet.release.kubectl("exec", operator, "--container", "notify", "--", "ls", token, check=False)
     assert "No such file" in absent
     environment, _ = outfit(fleet, operator, "operator")
