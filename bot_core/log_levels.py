@@ -43,8 +43,12 @@ def filter_by_bot(logger: Any, method: str, event: MutableMapping[str, Any]) -> 
 
 
 def admits_record(record: logging.LogRecord) -> bool:
-    """A filter for lines of the standard library's loggers; those of structlog were judged before."""
-    return not _of_bots or isinstance(record.msg, dict) or record.levelno >= _level_of(None)
+    """A filter for lines of the standard library's loggers; those of structlog were judged before.
+
+    A library in the task of a bot may have to be quieter than the process, and is never more talkative: at DEBUG,
+    clients of venues write down whatever they send.
+    """
+    return not _of_bots or isinstance(record.msg, dict) or record.levelno >= max(_process, _level_of(None))
 
 
 def _level_of(bot_id: Any) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import structlog
 
-from bot_core.models.bot import BotRow, BotStatus
+from bot_core.models.bot import BotRow, BotStatus, desired_state
 from bot_runtime.engine.assembly import Surroundings
 from bot_runtime.engine.board import Phase
 from bot_runtime.persistence.flatness import is_flat
@@ -24,16 +24,18 @@ class Resumption:
         self._resume = resume
         self._held: set[int] | None = None
         self._told: set[int] = set()
+        #: Bots of which the row was seen to say that nobody runs them: `running` is a request from then on.
+        self._stopped: set[int] = set()
 
     def begin(self, rows: Iterable[BotRow]) -> None:
         if self._held is None:
-            self._held = set() if self._resume else {row.id for row in rows if row.status not in _ASKED}
+            self._held = set() if self._resume else {row.id for row in rows if _would_resume(row)}
 
     async def holds(self, row: BotRow) -> bool:
         """Whether the bot stays stopped although its row would resume it. Says so once, in log, event and row."""
         if not self._held or row.id not in self._held:
             return False
-        if row.status in _ASKED:
+        if row.status in _ASKED or (row.status == BotStatus.RUNNING and row.id in self._stopped):
             self._held.discard(row.id)
             return False
         if row.id not in self._told:
@@ -55,6 +57,12 @@ class Resumption:
         try:
             if row.status == BotStatus.RUNNING:  # nobody runs it
                 await self._around.store.stopped(row.id, lease)
+            self._stopped.add(row.id)
             await self._around.store.note(row.id, "not_resumed", text)
         finally:
             await self._around.leases.release(lease)
+
+
+def _would_resume(row: BotRow) -> bool:
+    """Whether the bot would go on by itself: not one that is off, for which being switched on is being asked for."""
+    return row.unreadable is not None or (row.status not in _ASKED and desired_state(row).run)

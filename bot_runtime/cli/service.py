@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Collection
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 import typer
@@ -29,7 +29,10 @@ def _id_list(text: str) -> list[int]:
 
 def serve(
     *,
-    bots: Annotated[list[int] | None, typer.Option(parser=_id_list, metavar="ID,ID...", help="Only these.")] = None,
+    bots: Annotated[
+        list[Any] | None,  # a list of ids each time that it is given
+        typer.Option(parser=_id_list, metavar="ID,ID...", help="Only these."),
+    ] = None,
     user: Annotated[str | None, typer.Option(metavar="EMAIL|ID", help="Only the bots of this user.")] = None,
     no_resume: Annotated[
         bool, typer.Option("--no-resume", help="Bots of the last process stay stopped until they are asked for.")
@@ -45,7 +48,8 @@ def serve(
         text = "anyone who reaches this address reads /status and /metrics; set TRADINGBOT_HTTP_TOKEN"
         _log.warning("http_open_to_all", host=settings.host, port=settings.port, message=text)
     terminal = sys.stdout.isatty() and not plain
-    return asyncio.run(_serve(settings, bots, user, resume=not no_resume, terminal=terminal))
+    ids = None if bots is None else [bot_id for given in bots for bot_id in given]
+    return asyncio.run(_serve(settings, ids, user, resume=not no_resume, terminal=terminal))
 
 
 async def _serve(

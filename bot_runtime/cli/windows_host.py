@@ -17,7 +17,8 @@ from bot_core.logs import configure_logging
 from bot_core.models.errors import FatalError
 from bot_runtime.app import build_runner
 from bot_runtime.cli.tables import print_json
-from bot_runtime.settings import Settings
+from bot_runtime.plugins import install
+from bot_runtime.settings import THIS_MACHINE, Settings
 from bot_runtime.system.event_loop import prefer_selector_loop
 from bot_runtime.system.own_status import own_status, read_environment
 from bot_runtime.system.windows_install import DISPLAY, WindowsServiceManager
@@ -72,7 +73,8 @@ def told(name: str) -> Mapping[str, str]:
 def build_here(name: str) -> Callable[[], Runner]:
     def build() -> Runner:
         os.environ.update(told(name))
-        settings = Settings.from_environment()
+        install()  # after the environment, which may name a folder of plugins
+        settings = Settings.from_environment(default_host=THIS_MACHINE)
         log_to_file(data_folder(name) / "service.log", settings.log_level)
         return build_runner(settings, deliver=True)[0]
 

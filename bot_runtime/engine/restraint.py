@@ -35,7 +35,8 @@ class Restraint:
         self._board = board
         self._now_counts = feed.live or desk.broker.live
         self._halt: Halt | None = None
-        self._first = True
+        #: The last process may have ended while it was halted: then the end of the halt is still to be told.
+        self._end_untold = True
         self._steps = self._tries = 0
         self._next_try = 0.0
         self._tried_at: datetime | None = None
@@ -63,12 +64,12 @@ class Restraint:
         self._halt = halt
         self.learn(halt)
         self._board.halted = "" if halt is None else str(halt)
-        first, self._first = self._first, False
         if halt is None:
-            # The last process may have ended while it was halted: then the end of the halt is still to be told.
-            if (before or first) and await self._desk.ledger.released():
+            if self._end_untold and await self._desk.ledger.released():
                 _log.warning("halt_over", was=before)
+            self._end_untold = False
             return
+        self._end_untold = True
         if known is None or known.id != halt.id:
             _log.warning("halt_obeyed", halt=str(halt), flatten=halt.flatten)
             await self._desk.ledger.obeyed(halt)

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, cast, insert, select
+from sqlalchemy import ColumnElement, Text, cast, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot_core.models.config import BotConfig, parse_config
@@ -21,16 +21,25 @@ from bot_core.store.leases import Lease
 
 #: What a row is about; its figures are those of the trades that agree in all of it.
 GROUP = ("trade_type", "symbol", "interval", "entry_logic_name", "exit_logic_name")
+_CLOSED = (
+    trades.c.status == "closed",
+    *(trades.c[name].is_not(None) for name in ("entry_time", "exit_time", "net_pnl", "commission")),
+)
+
+
+#: Trades of one transaction: reading them holds up neither the event loop nor, on SQLite, whoever wants to write.
+PAGE = 500
+_TRADE = ("id", "entry_time", "exit_time", "net_pnl", "commission", "status")
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What the tables know of a bot: its group, its trades of it, its cursor, and the newest marks that are written."""
+class Outline:
+    """What tells whether figures are due: the bot's document and cursor, how many trades, the newest marks written."""
 
     config: BotConfig
     cursor: datetime
-    closed: Sequence[Mapping[str, Any]]
-    open_since: datetime | None
+    closed: int
+    first_exit: datetime | None
     last_day: date | None
     last_trades: int
 
@@ -39,13 +48,21 @@ class Facts:
         return group_of(self.config)
 
 
+@dataclass(frozen=True)
+class TradeRows:
+    """The closed trades of a group in the order of their exits, and since when one is open, if one is."""
+
+    closed: Sequence[Mapping[str, Any]]
+    open_since: datetime | None
+
+
 def group_of(config: BotConfig) -> dict[str, Any]:
     values = (config.broker.trading_mode, config.symbol, config.data.interval)
     return dict(zip(GROUP, (*values, config.strategy.entry.name, config.strategy.exit.name), strict=True))
 
 
-async def read_facts(database: Database, bot_id: int) -> Facts | None:
-    """Everything in one transaction; None for a bot that has not begun."""
+async def read_outline(database: Database, bot_id: int) -> Outline | None:
+    """In one transaction, and without a single trade; None for a bot that has not begun."""
     async with database.read() as connection:
         query = select(state.c.config, state.c.cursor).where(state.c.bot_id == bot_id)
         begun = (await connection.execute(query)).one_or_none()
@@ -53,13 +70,27 @@ async def read_facts(database: Database, bot_id: int) -> Facts | None:
         if begun is None or begun.cursor is None or config is None:
             return None
         group = group_of(config)
-        columns = [trades.c[name] for name in ("entry_time", "exit_time", "net_pnl", "commission", "status")]
-        mine = select(*columns).where(trades.c.bot_id == bot_id, *_agrees(trades, group))
-        found = [dict(row) for row in (await connection.execute(mine.order_by(trades.c.exit_time))).mappings()]
-        last = await _last_marks(connection, bot_id, group)
-        held = [row["entry_time"] for row in found if row["status"] == "open" and row["entry_time"] is not None]
-        closed = [row for row in found if row["status"] == "closed" and None not in row.values()]
-        return Facts(config, begun.cursor, closed, max(held, default=None), *last)
+        count = select(func.count(), func.min(trades.c.exit_time)).where(
+            trades.c.bot_id == bot_id, *_agrees(trades, group), *_CLOSED
+        )
+        closed, first = (await connection.execute(count)).one()
+        return Outline(config, begun.cursor, closed, first, *await _last_marks(connection, bot_id, group))
+
+
+async def read_trades(database: Database, bot_id: int, group: Mapping[str, Any]) -> TradeRows:
+    """All trades of a group, page by page, since there may be very many."""
+    found: list[Mapping[str, Any]] = []
+    mine = select(*(trades.c[name] for name in _TRADE)).where(trades.c.bot_id == bot_id, *_agrees(trades, group))
+    query, full = mine, True
+    while full:
+        async with database.read() as connection:
+            page = (await connection.execute(query.order_by(trades.c.id).limit(PAGE))).mappings().all()
+        found += page
+        full = len(page) == PAGE
+        query = mine.where(trades.c.id > page[-1]["id"]) if page else mine
+    held = [row["entry_time"] for row in found if row["status"] == "open" and row["entry_time"] is not None]
+    closed = [row for row in found if row["status"] == "closed" and None not in row.values()]
+    return TradeRows(sorted(closed, key=lambda row: row["exit_time"]), max(held, default=None))
 
 
 async def write_rows(

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 import typer
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, event, func, select
 
 from bot_core.schema import performance_metrics, trades
 from bot_core.store.database import Database
 from bot_core.store.leases import LeaseStore
 from bot_runtime.cli import performance
 from bot_runtime.performance_recorder import PerformanceRecorder
+from bot_runtime.persistence import performance_rows
 from support.bots import a_document, an_instance, insert_bot, run_to_the_end, surroundings
 from support.service import Service
 from support.waiting import wait_until
@@ -76,6 +77,39 @@ async def test_each_day_and_each_so_many_trades_have_one_row_however_often_it_is
     assert await LeaseStore(database, "another process").acquire(bot_id) is not None
     await PerformanceRecorder(database, around.fleet, around.leases.holder, every=EVERY).record()
     assert await rows(database, bot_id) == []
+
+
+async def test_many_trades_are_read_in_short_transactions_and_only_where_figures_are_due(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    around = surroundings(database)
+    bot_id = await insert_bot(database)
+    await run_to_the_end(await an_instance(around, bot_id))
+    board = around.fleet.bots[bot_id]
+    async with database.read() as connection:
+        query = select(func.count()).select_from(trades).where(trades.c.bot_id == bot_id)
+        count = await connection.scalar(query)
+        closed = await connection.scalar(query.where(trades.c.status == "closed"))
+    assert count is not None
+    assert closed is not None
+    fetched: list[int] = []
+
+    def note(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("SELECT") and "trading_trades.net_pnl" in statement.partition("FROM")[0]:
+            fetched.append(cursor.rowcount if cursor.rowcount >= 0 else 1)
+
+    event.listen(database.engine.sync_engine, "after_cursor_execute", note)
+    monkeypatch.setattr(performance_rows, "PAGE", 4)
+    recorder = PerformanceRecorder(database, around.fleet, around.leases.holder, every=closed)
+    await recorder.record()
+    assert len(fetched) == count // 4 + 1
+    written = await rows(database, bot_id)
+    assert [row["metrics"]["trades"] for row in written if row["metrics"]["kind"] == "trades"] == [closed]
+    fetched.clear()
+    board.trades += 1  # as if one more had been closed, which is neither the end of a day nor so many
+    await recorder.record()
+    assert fetched == []
+    assert await rows(database, bot_id) == written
 
 
 def test_rows_are_written_once_each_though_the_process_is_killed_and_the_command_shows_them(

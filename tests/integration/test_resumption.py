@@ -50,6 +50,30 @@ async def test_without_resume_bots_of_the_last_process_wait_until_they_are_asked
         await seen.until_status(ran, "running")
 
 
+async def test_without_resume_switching_a_bot_on_is_asking_for_it_and_so_is_writing_that_it_runs(
+    sqlite_url: str,
+) -> None:
+    off, disabled, killed = [await new_bot(sqlite_url) for _ in range(3)]
+    document = a_document(data=PACED)
+    async with opened(sqlite_url) as database:
+        await write(database, off, status="stopped", config=document | {"enabled": False})
+        await write(database, disabled, status="disabled")
+        await write(database, killed, status="running")
+    async with running(sqlite_url, resume=False) as seen:
+        await seen.until_status(killed, "stopped")
+        await seen.change(off, config=document)
+        await seen.change(disabled, status="running")
+        await seen.change(killed, status="running")
+        for bot_id in (off, disabled, killed):
+            await seen.until_status(bot_id, "running")
+            await seen.until(lambda: _runs(seen, bot_id), "an instance")  # noqa: B023
+        assert not await events_of(seen.database, off, "not_resumed")
+
+
+async def _runs(seen: Running, bot_id: int) -> bool:
+    return seen.fleet.bots[bot_id].phase is Phase.RUNNING
+
+
 async def test_a_bot_that_is_not_resumed_with_a_position_is_said_to_be_watched_by_nobody(sqlite_url: str) -> None:
     bot_id = await new_bot(sqlite_url)
     async with running(sqlite_url) as last:

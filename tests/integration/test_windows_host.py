@@ -2,20 +2,73 @@
 
 import asyncio
 import logging
+import socket
 import sys
 import threading
 from pathlib import Path
 
 import pytest
 
+from bot_core.models.config import parse_config
+from bot_core.models.extensions import use_extensions
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_runtime.cli import windows_host
+from bot_runtime.plugins import Plugins
+from bot_runtime.trading_runner import TradingRunner
+from support.bars import strategy_document
 from support.bots import a_document, insert_bot
 from support.waiting import wait_until
 from support.win32 import FakeHosting, FakeServiceManager
 
 PACED = {"data_source": "generated", "interval": "1h", "seed": 3, "speed": 20}
+
+
+PLUGIN = """
+from bot_runtime.plugin_api import EntryPlugin
+
+
+class FolderEntry(EntryPlugin):
+    name = "FolderEntry"
+
+    def __init__(self, config):
+        pass
+
+    def evaluate(self, view):
+        return None
+
+
+ENTRIES = (FolderEntry,)
+"""
+
+
+async def test_a_hosted_service_listens_on_this_machine_only_and_knows_the_plugins_of_its_environment(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "tradingbot"
+    (folder / "plugins").mkdir(parents=True)
+    (folder / "plugins" / "own.py").write_text(PLUGIN)
+    (folder / "environment").write_text(
+        f"DATABASE_URL={sqlite_url}\nPORT=0\nTRADINGBOT_PLUGINS={folder / 'plugins'}\n"
+    )
+    monkeypatch.setenv("PROGRAMDATA", str(tmp_path))
+    for name in ("DATABASE_URL", "HOST", "PORT", "TRADINGBOT_PLUGINS", "TRADINGBOT_EXIT_WHEN_BLOCKED"):
+        monkeypatch.setenv(name, "")
+    handlers = logging.getLogger().handlers
+    before = use_extensions(Plugins(list))
+    runner = windows_host.build_here("tradingbot")()
+    assert isinstance(runner, TradingRunner)
+    try:
+        await runner.health.start()
+        with socket.create_server(("127.0.0.2", runner.health.port)):
+            pass  # which it could not be, if the service listened on every address
+        assert parse_config(a_document(strategy=strategy_document("FolderEntry"))).problems == ()
+    finally:
+        await runner.health.aclose()
+        for handler in logging.getLogger().handlers:
+            handler.close()
+        logging.getLogger().handlers = handlers
+        use_extensions(before)
 
 
 def test_a_hosted_service_trades_and_drains_when_it_is_stopped(

@@ -3,6 +3,7 @@ from typing import Any, cast
 
 import pytest
 
+from bot_core.models.errors import DatabaseUnavailableError
 from bot_runtime.domain.bar import Bar
 from bot_runtime.engine import restraint
 from bot_runtime.engine.board import BotBoard
@@ -57,3 +58,30 @@ def test_a_late_bar_holds_entries_and_the_exits_of_rules(
     held = hold_of(opened, interval, now, skew, monkeypatch)
     assert "came too late" in held.entries
     assert held.exits == held.entries
+
+
+class ForgetfulDesk:
+    """An order desk whose database is away the first time that something is written."""
+
+    def __init__(self) -> None:
+        self.ledger = self
+        self.no_entries = ""
+        self.told: list[str] = []
+        self._away = True
+
+    async def released(self) -> bool:
+        if self._away:
+            self._away = False
+            raise DatabaseUnavailableError("the database did not answer")
+        self.told.append("over")
+        return True
+
+
+async def test_the_end_of_a_halt_that_could_not_be_told_is_told_by_a_later_heartbeat_and_once() -> None:
+    desk = ForgetfulDesk()
+    found = Restraint(cast("Any", desk), cast("Any", NamedFeed("1m")), BotBoard(7, "a bot", halted="halt 3"))
+    with pytest.raises(DatabaseUnavailableError):
+        await found.obey(None)
+    for _ in range(3):
+        await found.obey(None)
+    assert desk.told == ["over"]
