@@ -47,9 +47,7 @@ def build_units(waiting: Sequence[tuple[QueuedMessage, str]]) -> list[Unit]:
     units = [Unit(key, target, _in_order(rows), repeated=True) for (key, target), rows in begun.items()]
     for target, rows in by_target.items():
         parts = _digests(rows) if len(rows) > MOST_SINGLE else ([row] for row in rows)
-        units += [
-            Unit(part[0].key if len(part) == 1 else _digest_key(part), target, _in_order(part)) for part in parts
-        ]
+        units += [Unit(part[0].key if len(part) == 1 else _digest_key(part), target, _in_order(part)) for part in parts]
     place = {row.id: number for number, (row, _) in enumerate(waiting)}
     return sorted(units, key=lambda unit: min(place[row.id] for row in unit.rows))
 
