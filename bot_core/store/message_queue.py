@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+import structlog
 from sqlalchemy import ColumnElement, case, delete, exists, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +18,7 @@ from bot_core.store.database import Database
 from bot_core.store.duties import Duty
 from bot_core.store.events import record_event
 
+_log = structlog.get_logger(__name__)
 #: Locks of this dispatcher begin with it. Of those only the newest epoch can be alive.
 OWN_LOCKS = "tradingbot-dispatch/"
 FOREIGN_LOCK_SECONDS = 300.0
@@ -26,6 +28,7 @@ UNKNOWN = "unknown whether it arrived: "
 _SETTLED = ("SENT", "DELIVERED", "FAILED", "BOUNCED")
 _ARRIVED = ("SENT", "DELIVERED")
 _LONGEST_ERROR = 1000
+_AT_A_TIME = 5000
 _RANKS = {"CRITICAL": 0, "HIGH": 1, "NORMAL": 2, "LOW": 3}
 _RANK = case(_RANKS, value=messages.c.priority, else_=4)
 _FREE: dict[str, Any] = {"locked_by": None, "locked_at": None}
@@ -56,7 +59,7 @@ class MessageQueue:
                 if not str(row["locked_by"]).startswith(OWN_LOCKS):
                     await self._note_unknown(connection, row)
             await self._set(connection, [row["id"] for row in rows], status="PENDING", **_FREE)
-            await self._expire(connection, channels)
+        await self._expire(channels)
         return len(rows)
 
     async def waiting(self, channels: Iterable[str]) -> set[str]:
@@ -117,10 +120,9 @@ class MessageQueue:
 
     async def begin(self, ids: Sequence[int], channel: str, key: str) -> bool:
         """Note that a send begins. False where it must not: a row was taken from us, or its channel is settled."""
-        held = select(messages.c.id).where(messages.c.id.in_(ids), messages.c.locked_by == self.locked_by)
         async with self.database.write() as connection:
             await self.duty.check(connection)
-            if len([*await connection.scalars(held.with_for_update())]) != len(ids):
+            if len(await self._held(connection, ids)) != len(ids):
                 return False
             if await connection.scalar(select(exists().where(_state(ids, channel, _SETTLED)))):
                 return False
@@ -146,8 +148,9 @@ class MessageQueue:
             await self._finish(connection, ids)
 
     async def failed(self, ids: Sequence[int], channel: str, error: str) -> None:
-        """Give a channel up for good: a dead letter, told in `bot_events`."""
+        """Give a channel up for good: a dead letter, told in `bot_events`. Rows that were taken from us are not ours."""
         async with self.database.write() as connection:
+            ids = sorted(await self._held(connection, ids))
             begun = {*await connection.scalars(select(delivery_status.c.message_id).where(_begun(ids, channel)))}
             await connection.execute(
                 update(delivery_status).where(_begun(ids, channel)).values(status="FAILED", error_message=_cut(error))
@@ -176,8 +179,10 @@ class MessageQueue:
         if counted:
             values["retry_count"] = messages.c.retry_count + 1
         async with self.database.write() as connection:
-            # What certainly did not arrive leaves nothing behind, unless an earlier send may have.
-            sure = [] if unknown else [row.id for row in rows if row.attempt is None]
+            # What certainly did not arrive leaves nothing behind, unless an earlier send may have. A row that was taken
+            # from us may be on its way again: the note of that is not ours.
+            held = await self._held(connection, [row.id for row in rows])
+            sure = [] if unknown else [row.id for row in rows if row.attempt is None and row.id in held]
             if sure:
                 await connection.execute(delete(delivery_status).where(_begun(sure, channel)))
             await self._set(connection, [row.id for row in rows], mine=self.locked_by, **values)
@@ -214,6 +219,11 @@ class MessageQueue:
         due = messages.c.scheduled_for <= self.database.now()
         return (messages.c.status == "PENDING") & due & self._open(channel)
 
+    async def _held(self, connection: AsyncConnection, ids: Sequence[int]) -> set[int]:
+        """Which of the rows are still ours; they are locked."""
+        mine = select(messages.c.id).where(messages.c.id.in_(ids), messages.c.locked_by == self.locked_by)
+        return {*await connection.scalars(mine.with_for_update())}
+
     async def _attempts(self, connection: AsyncConnection, ids: Sequence[int], channel: str) -> dict[int, str]:
         query = select(delivery_status.c.message_id, delivery_status.c.external_id).where(_begun(ids, channel))
         return {row.message_id: row.external_id or "" for row in await connection.execute(query)}
@@ -240,25 +250,35 @@ class MessageQueue:
                 values = {"message_id": found.id, "channel": channel, "status": "PENDING", "external_id": found.key}
                 await connection.execute(insert(delivery_status).values(values))
 
-    async def _expire(self, connection: AsyncConnection, channels: Collection[str]) -> None:
+    async def _expire(self, channels: Collection[str]) -> None:
+        """In short transactions: one over a whole queue might never come to its end, and no delivery to its beginning.
+
+        No event of a bot tells of it: after a long outage there are too many.
+        """
         limit = self.database.after(-self._expire_seconds)
         late = (messages.c.created_at < limit) & (messages.c.scheduled_for < limit)
-        days = self._expire_seconds / 86_400
-        await connection.execute(
-            update(messages)
-            .where(messages.c.status == "PENDING", late, self._has_any(channels))
-            .values(
-                status="CANCELLED",
-                last_error=f"expired: not delivered in {days:g} days",
-                processed_at=self.database.now(),
-            )
-        )
+        these = select(messages.c.id).where(messages.c.status == "PENDING", late, self._has_any(channels))
+        values = {
+            "status": "CANCELLED",
+            "last_error": f"expired: not delivered in {self._expire_seconds / 86_400:g} days",
+            "processed_at": self.database.now(),
+        }
+        expired, done = 0, _AT_A_TIME
+        while done == _AT_A_TIME:
+            async with self.database.write() as connection:
+                await self.duty.check(connection)
+                chosen = these.limit(_AT_A_TIME)
+                done = (
+                    await connection.execute(update(messages).where(messages.c.id.in_(chosen)).values(values))
+                ).rowcount
+            expired += done
+        if expired:
+            _log.error("messages_expired", messages=expired, channels=sorted(channels))
 
     async def _finish(self, connection: AsyncConnection, ids: Sequence[int], error: str | None = None) -> None:
         """A row is done when all its channels are; while another is open, it waits for whoever has that one."""
-        query = select(messages.c.id, messages.c.channels).where(
-            messages.c.id.in_(ids), messages.c.locked_by == self.locked_by
-        )
+        free = or_(messages.c.locked_by == self.locked_by, messages.c.status == "PENDING")
+        query = select(messages.c.id, messages.c.channels).where(messages.c.id.in_(ids), free)
         for message_id, channels in (await connection.execute(query.with_for_update())).all():
             settled = select(delivery_status.c.channel, delivery_status.c.status).where(
                 delivery_status.c.message_id == message_id, delivery_status.c.status.in_(_SETTLED)

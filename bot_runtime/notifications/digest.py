@@ -1,7 +1,8 @@
 """What goes out together, and what not at all: digests of many messages, and messages that say the same again. Pure."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import html
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -10,7 +11,11 @@ from bot_core.models.queued_message import QueuedMessage
 #: More than so many messages for one target become one.
 MOST_SINGLE = 5
 SAME_WITHIN_SECONDS = 600.0
-_BY_TEXT = frozenset({"error", "status", "alert"})
+#: What a digest may hold, in units of UTF-16: Telegram takes 4,096, and a message must not be cut to nothing in it.
+_ROOM = 3600
+_LINE = 40  # time, marks and tags of one message
+#: Of these the same text is the same news. A state, such as started, stopped or resumed, may come back within minutes.
+_BY_TEXT = frozenset({"error"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,7 @@ class Unit:
 
 
 def build_units(waiting: Sequence[tuple[QueuedMessage, str]]) -> list[Unit]:
-    """Units of messages and their targets, in the order in which these came.
+    """Units of messages and their targets, in the order in which these came; as many digests as there is need for room.
 
     What was begun before is repeated as it was: alone, or as the same digest.
     """
@@ -41,10 +46,8 @@ def build_units(waiting: Sequence[tuple[QueuedMessage, str]]) -> list[Unit]:
             begun.setdefault((row.attempt or row.key, target), []).append(row)
     units = [Unit(key, target, _in_order(rows), repeated=True) for (key, target), rows in begun.items()]
     for target, rows in by_target.items():
-        if len(rows) > MOST_SINGLE:
-            units.append(Unit(_digest_key(rows), target, _in_order(rows)))
-        else:
-            units += [Unit(row.key, target, (row,)) for row in rows]
+        parts = _digests(rows) if len(rows) > MOST_SINGLE else ([row] for row in rows)
+        units += [Unit(part[0].key if len(part) == 1 else _digest_key(part), target, _in_order(part)) for part in parts]
     place = {row.id: number for number, (row, _) in enumerate(waiting)}
     return sorted(units, key=lambda unit: min(place[row.id] for row in unit.rows))
 
@@ -79,7 +82,7 @@ def what_it_says(row: QueuedMessage) -> object | None:
     if key:
         return row.recipient_id, str(key)
     if row.message_type in _BY_TEXT:
-        return row.recipient_id, row.message_type, row.title, row.text
+        return row.recipient_id, str(row.metadata.get("bot_id")), row.message_type, row.title, row.text
     return None
 
 
@@ -90,6 +93,21 @@ def needs_comparison(rows: Iterable[QueuedMessage]) -> list[QueuedMessage]:
 def _covers(first: QueuedMessage, later: QueuedMessage, seconds: float) -> bool:
     close = later.created_at - first.created_at <= timedelta(seconds=seconds)
     return close and set(later.channels) <= set(first.channels)
+
+
+def _digests(rows: Iterable[QueuedMessage]) -> Iterator[list[QueuedMessage]]:
+    """Parts that are told in full, each as one."""
+    part: list[QueuedMessage] = []
+    room = _ROOM
+    for row in rows:
+        needed = _LINE + len(html.escape(row.title + row.text).encode("utf-16-le", "surrogatepass")) // 2
+        if part and needed > room:
+            yield part
+            part, room = [], _ROOM
+        part.append(row)
+        room -= needed
+    if part:
+        yield part
 
 
 def _in_order(rows: Iterable[QueuedMessage]) -> tuple[QueuedMessage, ...]:

@@ -5,10 +5,12 @@ command does, so each is carried out once, whatever restarts in between. Whoever
 """
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import structlog
 import telegram
@@ -16,7 +18,7 @@ from sqlalchemy import select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 from telegram.error import RetryAfter, TelegramError
 
-from bot_core.models.errors import DatabaseUnavailableError, LeaseLostError, first_line
+from bot_core.models.errors import DatabaseUnavailableError, TradingBotError, first_line
 from bot_core.models.halt import HaltScope
 from bot_core.schema import auth_identities, bots, users
 from bot_core.store.database import Database
@@ -28,7 +30,12 @@ from bot_runtime.notifications.metrics import NotificationFigures
 from bot_runtime.notifications.telegram import seconds_of, translated
 
 _log = structlog.get_logger(__name__)
+#: In the duty's memory, one for each bot of Telegram: the next update, and when it was noted.
 OFFSET = "telegram_offset"
+#: A bot that was written nothing to for a week counts anew. By then, an older offset would hide what comes.
+_OFFSET_LASTS = timedelta(days=6)
+#: Ids that lie closer behind the offset were read before; those farther behind are of a new count.
+_NEAR = 10_000
 _LONG_POLL = 25
 _STALE = timedelta(minutes=5)
 _STRANGERS_LOG_SECONDS = 60.0
@@ -49,6 +56,10 @@ class Asker:
         return f"user {self.user_id} (Telegram)"
 
 
+class _ReadBeforeError(Exception):
+    """An update that was handled already."""
+
+
 class TelegramCommands:
     def __init__(
         self, bot: telegram.Bot, database: Database, figures: NotificationFigures, *, long_poll: int = _LONG_POLL
@@ -57,6 +68,7 @@ class TelegramCommands:
         self._database = database
         self._halts = HaltStore(database)
         self._figures = figures
+        self._offset = f"{OFFSET}:{bot.token.partition(':')[0]}"
         self._long_poll = long_poll
         self._strangers_logged = -_STRANGERS_LOG_SECONDS
 
@@ -68,7 +80,7 @@ class TelegramCommands:
                 updates = await self._next(duty, stop)
                 failures = 0
                 for update in updates:
-                    await self._handle(duty, update)
+                    await self._handled(duty, update)
             except (TelegramError, DatabaseUnavailableError) as error:
                 failures += 1
                 words = str(translated(error)) if isinstance(error, TelegramError) else first_line(error)
@@ -77,7 +89,7 @@ class TelegramCommands:
 
     async def _next(self, duty: Duty, stop: asyncio.Event) -> tuple[telegram.Update, ...]:
         async with self._database.write() as connection:
-            offset = (await duty.check(connection)).get(OFFSET)
+            offset = _offset(await duty.check(connection), self._offset)
         reading = asyncio.ensure_future(
             self._bot.get_updates(
                 offset=offset,
@@ -95,9 +107,29 @@ class TelegramCommands:
             return ()
         return reading.result()
 
+    async def _handled(self, duty: Duty, update: telegram.Update) -> None:
+        """One that can't be handled is passed over: it would keep all later ones from being read, and all delivery."""
+        try:
+            await self._handle(duty, update)
+        except _ReadBeforeError:
+            _log.info("telegram_update_repeated", update=update.update_id)
+        except (TradingBotError, TelegramError):
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is about it
+            _log.error("command_failed", update=update.update_id, error=first_line(error), exc_info=error)
+            with suppress(_ReadBeforeError):
+                async with self._database.write() as connection:
+                    await self._remember(duty, update.update_id, connection)
+
+    async def _remember(self, duty: Duty, update_id: int, connection: AsyncConnection) -> None:
+        known = _offset(await duty.check(connection), self._offset, lasting=False)
+        if known is not None and known - _NEAR < update_id < known:
+            raise _ReadBeforeError
+        await duty.remember(connection, **{self._offset: [update_id + 1, datetime.now(UTC).isoformat()]})
+
     async def _handle(self, duty: Duty, update: telegram.Update) -> None:
         """Do what it asks and remember it, in one transaction; then answer."""
-        read = partial(_remember, duty, update.update_id)
+        read = partial(self._remember, duty, update.update_id)
         message = update.message
         asker = await self._asker(message) if message is not None else None
         if message is None or asker is None:
@@ -186,11 +218,13 @@ class TelegramCommands:
         return f"no bot of yours has the id {argument}" if found is None else (HaltScope.BOT, int(found))
 
 
-async def _remember(duty: Duty, update_id: int, connection: AsyncConnection) -> None:
-    """Raises LeaseLostError also where this update was handled already."""
-    if int((await duty.check(connection)).get(OFFSET) or 0) > update_id:
-        raise LeaseLostError(f"update {update_id} was handled before")
-    await duty.remember(connection, **{OFFSET: update_id + 1})
+def _offset(memory: Mapping[str, Any], name: str, *, lasting: bool = True) -> int | None:
+    """The next update to be read; None where nothing is known, or with `lasting` where it is too old to be asked for."""
+    match memory.get(name):
+        case [int() as offset, str() as at]:
+            old = datetime.now(UTC) - datetime.fromisoformat(at) > _OFFSET_LASTS
+            return None if lasting and old else offset
+    return None
 
 
 def _wait(error: Exception, failures: int) -> float:

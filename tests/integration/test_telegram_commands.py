@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from bot_core.models.halt import HaltScope
-from bot_core.schema import auth_identities, events, halts, users
+from bot_core.schema import auth_identities, duties, events, halts, users
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.halts import HaltStore
@@ -150,3 +150,42 @@ async def test_a_command_is_carried_out_once_though_telegram_tells_it_again_afte
         api.updates = []
     async with database.read() as connection:
         assert len([*await connection.scalars(select(halts.c.id))]) == 1
+
+
+async def test_an_update_that_can_not_be_handled_is_passed_over(
+    database: Database, api: TelegramApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await person(database, "trader@example.com", TRADER)
+    obey = TelegramCommands._obey
+
+    async def obey_some(self: TelegramCommands, message: Any, *rest: Any) -> str:
+        if message.text == "/poison":
+            raise ArithmeticError("a fault of ours")
+        return await obey(self, message, *rest)
+
+    monkeypatch.setattr(TelegramCommands, "_obey", obey_some)
+    async with listening(database, api):
+        api.write("/poison", TRADER)
+        api.write("/help", TRADER)
+        await eventually(lambda: api.said_to(TRADER), "an answer to the next")
+
+
+@pytest.mark.parametrize(
+    "memory",
+    [
+        {"telegram_offset": 900_000_000, "telegram_offset:77": [900_000_000, "2200-01-01T00:00:00+00:00"]},
+        {"telegram_offset:123456": [900_000_000, "2020-01-01T00:00:00+00:00"]},
+    ],
+    ids=["another bot's", "a week old"],
+)
+async def test_an_offset_that_is_no_more_this_bots_hides_no_command(
+    database: Database, api: TelegramApi, memory: dict[str, Any]
+) -> None:
+    await person(database, "trader@example.com", TRADER)
+    async with database.write() as connection:
+        values = {"name": "dispatch", "holder": "", "epoch": 1, "expires_at": database.now(), "memory": memory}
+        await connection.execute(insert(duties).values(values))
+    async with listening(database, api):
+        for count in (1, 2):
+            api.write("/help", TRADER)
+            await eventually(lambda count=count: len(api.said_to(TRADER)) == count, "an answer", timeout=5)

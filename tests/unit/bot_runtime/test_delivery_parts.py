@@ -7,11 +7,12 @@ import pytest
 
 from bot_core.logs import masked
 from bot_core.models.queued_message import QueuedMessage
-from bot_runtime.notifications.base import Delivery, RejectedError
+from bot_runtime.notifications.base import Delivery, Markup, RejectedError
 from bot_runtime.notifications.digest import build_units, find_duplicates
 from bot_runtime.notifications.email import build_mail
 from bot_runtime.notifications.pacing import Door, Pace, Rate
 from bot_runtime.notifications.registry import build_channels, configured_names
+from bot_runtime.notifications.rendering import Renderer
 from bot_runtime.notifications.webhook import signature
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -146,3 +147,26 @@ def test_nothing_is_set_up_by_an_empty_environment_or_where_it_is_switched_off()
     assert configured_names({}) == []
     assert configured_names({"TRADINGBOT_NOTIFY": "off", "SMTP_SERVER": "mail"}) == []
     assert configured_names({"WEBHOOK_OPS_URL": "http://x"}) == ["webhook"]
+
+
+@pytest.mark.parametrize("kind", ["status", "alert"])
+def test_a_state_that_comes_back_within_minutes_is_told_again(kind: str) -> None:
+    told = [a_row(number, message_type=kind, content={"title": text}) for number, text in enumerate("ABA")]
+    assert find_duplicates(told, []) == {}
+
+
+def test_errors_of_two_bots_of_one_name_are_two() -> None:
+    assert find_duplicates([a_row(number, metadata={"bot_id": number}) for number in (1, 2)], []) == {}
+
+
+def test_a_digest_has_no_more_messages_than_its_channel_has_room_for() -> None:
+    text = "[a bot] SELL 0.01 BTCUSDT @ 65000 (P&L: +12.30 / +1.25%, held 4h 5m, take_profit)"
+    content = {"title": "Position Closed: BTCUSDT", "message": text}
+    waiting = [(a_row(number, message_type="trade_exit", content=content), "4242") for number in range(1, 101)]
+    units = build_units(waiting)
+    assert [message for unit in units for message in unit.ids] == [*range(1, 101)]
+    for unit in units:
+        body = Renderer().render(unit, Markup.TELEGRAM).body
+        assert body.count("P&amp;L: +12.30 / +1.25%, held 4h 5m, take_profit)") == len(unit.rows)
+        repeated = Renderer().render(replace(unit, repeated=True), Markup.TELEGRAM).body
+        assert repeated.count("take_profit)") == len(unit.rows)
