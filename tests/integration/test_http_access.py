@@ -56,7 +56,11 @@ async def test_with_a_token_states_and_figures_need_it_and_probes_tell_no_reason
         assert (await get(server, "/healthz"))[:2] == (200, {"alive": True})
         assert (await get(server, "/readyz"))[:2] == (503, {"ready": False})
         assert (await get(server, "/readyz", BEARER))[1] == {"ready": False, "reason": "bot 7: why"}
-        assert (await get(server, "/healthz", BEARER))[1] == {"alive": True, "stalled": {}, "event_loop_blocked_seconds": 0.0}
+        assert (await get(server, "/healthz", BEARER))[1] == {
+            "alive": True,
+            "stalled": {},
+            "event_loop_blocked_seconds": 0.0,
+        }
 
 
 @pytest.mark.parametrize(

@@ -48,9 +48,7 @@ async def test_a_hosted_service_listens_on_this_machine_only_and_knows_the_plugi
     folder = tmp_path / "tradingbot"
     (folder / "plugins").mkdir(parents=True)
     (folder / "plugins" / "own.py").write_text(PLUGIN)
-    (folder / "environment").write_text(
-        f"DATABASE_URL={sqlite_url}\nPORT=0\nTRADINGBOT_PLUGINS={folder / 'plugins'}\n"
-    )
+    (folder / "environment").write_text(f"DATABASE_URL={sqlite_url}\nPORT=0\nTRADINGBOT_PLUGINS={folder / 'plugins'}\n")
     monkeypatch.setenv("PROGRAMDATA", str(tmp_path))
     for name in ("DATABASE_URL", "HOST", "PORT", "TRADINGBOT_PLUGINS", "TRADINGBOT_EXIT_WHEN_BLOCKED"):
         monkeypatch.setenv(name, "")
