@@ -148,7 +148,7 @@ class MessageQueue:
             await self._finish(connection, ids)
 
     async def failed(self, ids: Sequence[int], channel: str, error: str) -> None:
-        """Give a channel up for good: a dead letter, told in `bot_events`. Rows that were taken from us are not ours."""
+        """Give a channel up for good: a dead letter, told in `bot_events`. Rows that were taken from us are left."""
         async with self.database.write() as connection:
             ids = sorted(await self._held(connection, ids))
             begun = {*await connection.scalars(select(delivery_status.c.message_id).where(_begun(ids, channel)))}

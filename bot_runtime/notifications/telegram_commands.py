@@ -219,7 +219,7 @@ class TelegramCommands:
 
 
 def _offset(memory: Mapping[str, Any], name: str, *, lasting: bool = True) -> int | None:
-    """The next update to be read; None where nothing is known, or with `lasting` where it is too old to be asked for."""
+    """The next update to be read; None where nothing is known, or with `lasting` where it is too old to ask for."""
     match memory.get(name):
         case [int() as offset, str() as at]:
             old = datetime.now(UTC) - datetime.fromisoformat(at) > _OFFSET_LASTS

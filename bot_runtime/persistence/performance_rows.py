@@ -85,7 +85,7 @@ async def read_trades(database: Database, bot_id: int, group: Mapping[str, Any])
     while full:
         async with database.read() as connection:
             page = (await connection.execute(query.order_by(trades.c.id).limit(PAGE))).mappings().all()
-        found += page
+        found += [dict(row) for row in page]
         full = len(page) == PAGE
         query = mine.where(trades.c.id > page[-1]["id"]) if page else mine
     held = [row["entry_time"] for row in found if row["status"] == "open" and row["entry_time"] is not None]
