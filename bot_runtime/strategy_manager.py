@@ -226,6 +226,10 @@ class StrategyManager:
 
     async def _stop_deleted(self, bot_id: int) -> None:
         """End a bot whose row is gone; what it holds at the venue stays as it is. The event outlives the row."""
+        if await self._around.store.get(bot_id) is not None:  # it is another user's now, and whoever runs those goes on
+            _log.info("bot_stopping", bot_id=bot_id, reason="its row is no longer this process's")
+            await self._stop(bot_id)
+            return
         instance = self._instances[bot_id]
         held = instance.board.position_text or ("an order" if instance.holds else "")
         left = f"{held} at account {instance.board.account!r}, watched by nobody" if held else "no position"

@@ -24,6 +24,7 @@ def own_status(environment_file: Path) -> dict[str, Any] | None:
     told = read_environment(environment_file)
     host = told.get("HOST", "")
     host = "127.0.0.1" if host in _EVERYWHERE else host
+    host = f"[{host}]" if ":" in host and not host.startswith("[") else host
     request = urllib.request.Request(f"http://{host}:{told.get('PORT') or 8080}/status")
     if token := _token(told):
         request.add_header("Authorization", f"Bearer {token}")

@@ -124,6 +124,24 @@ async def test_bots_that_are_named_and_not_there_are_told_and_run_once_they_are(
         wait_until(lambda: service.bot(third)["bars"], 10, "bars")
 
 
+async def test_a_bot_that_becomes_another_users_is_handed_over_and_not_said_to_be_deleted(sqlite_url: str) -> None:
+    bot_id, foreign = await new_bot(sqlite_url), await foreign_bot(sqlite_url)
+    await new_bot(sqlite_url)  # a user without any bot would be an empty read, which stops nothing
+    async with running(sqlite_url, user="trader@example.com") as seen:
+        await seen.until_status(bot_id, "running")
+        await seen.change(bot_id, user_id=(await seen.row(foreign)).user_id)
+        row = await seen.until_status(bot_id, "stopped")
+        assert row.extra_metadata["stopped_by"] == "shutdown"
+
+        async def forgotten() -> bool:
+            return bot_id not in seen.fleet.bots
+
+        await seen.until(forgotten, "the end of its board")
+        assert not await events_of(seen.database, bot_id, "row_gone")
+    async with running(sqlite_url, holder="theirs", user="somebody.else@example.com") as seen:
+        await seen.until_status(bot_id, "running")
+
+
 @pytest.mark.parametrize("broken", ["a", 7])
 async def test_a_bot_that_starts_on_its_last_good_document_runs_and_keeps_saying_why(
     sqlite_url: str, broken: object
