@@ -30,6 +30,7 @@ TRANSACTION_SECONDS = 10.0
 _PASSING = ("08", "28", "3D", "53", "57", "40", "55", "25006", "25P03", "42501")
 _HIDDEN_IN_QUERY = ("password", "sslpassword", "passfile")
 _UNDEFINED_TABLE = "42P01"
+_READS_ONLY = "tradingbot_reads_only"
 Kind = Literal["read", "write"]
 #: Hears of each transaction once it is over: its kind, how many seconds it took, and why the database did not do it.
 Observer = Callable[[Kind, float, Exception | None], None]
@@ -110,6 +111,10 @@ class Database:
         """One transaction for reading. The same errors as `write`."""
         return self._transaction("read", self.engine.begin)
 
+    def snapshot(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """One transaction that only reads, for long looks: on SQLite, no writer waits for it. The errors of `write`."""
+        return self._transaction("read", self.engine.execution_options(**{_READS_ONLY: True}).begin)
+
     def autocommit(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A connection on which each statement is a transaction of its own, and one round trip. The errors of `write`.
 
@@ -185,7 +190,8 @@ def prepare_sqlite(connection: Any, _record: Any) -> None:
 
 def begin_immediate(connection: Any) -> None:
     """Take SQLite's write lock at once: a lock taken half-way through could not be waited for."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reads_only = connection.get_execution_options().get(_READS_ONLY)
+    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
 
 
 def _translated(error: Exception, where: str) -> Exception:

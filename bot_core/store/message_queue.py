@@ -64,16 +64,21 @@ class MessageQueue:
 
     async def waiting(self, channels: Iterable[str]) -> set[str]:
         """The channels for which something is due."""
-        async with self.database.read() as connection:
-            found = {name: await connection.scalar(select(exists().where(self._due(name)))) for name in channels}
+        async with self.database.snapshot() as connection:
+            named = await _channels(connection)
+            found = {
+                name: name in named and await connection.scalar(select(exists().where(self._due(name))))
+                for name in channels
+            }
         return {name for name, due in found.items() if due}
 
     async def backlog(self, channels: Iterable[str]) -> dict[str, tuple[int, float]]:
         """How many rows wait for each channel, and for how many seconds the oldest has been due."""
         now = self.database.now()
-        async with self.database.read() as connection:
-            result = {}
-            for name in channels:
+        async with self.database.snapshot() as connection:
+            named = await _channels(connection)
+            result = dict.fromkeys(channels, (0, 0.0))
+            for name in named & result.keys():
                 this = messages.c.status.in_(("PENDING", "PROCESSING")) & self._open(name)
                 oldest, count, at = (
                     await connection.execute(select(func.min(messages.c.scheduled_for), func.count(), now).where(this))
@@ -85,7 +90,11 @@ class MessageQueue:
     async def claim(self, channel: str, limit: int) -> list[QueuedMessage]:
         """Lock what is due for a channel, the most urgent first. Raises LeaseLostError."""
         order = (_RANK, messages.c.scheduled_for, messages.c.id)
-        due = select(messages).where(self._due(channel)).order_by(*order).limit(limit)
+        # The whole queue is gone through in a transaction that keeps nobody waiting; what was found is looked at again.
+        async with self.database.snapshot() as connection:
+            first = select(messages.c.id).where(self._due(channel)).order_by(*order).limit(limit)
+            found = [*await connection.scalars(first)]
+        due = select(messages).where(messages.c.id.in_(found), self._due(channel)).order_by(*order)
         async with self.database.write() as connection:
             await self.duty.check(connection)
             rows = [*(await connection.execute(due.with_for_update(skip_locked=True))).mappings()]
@@ -115,7 +124,7 @@ class MessageQueue:
             .order_by(messages.c.id.desc())
             .limit(500)
         )
-        async with self.database.read() as connection:
+        async with self.database.snapshot() as connection:
             return [QueuedMessage.of(row, None) for row in (await connection.execute(query)).mappings()]
 
     async def begin(self, ids: Sequence[int], channel: str, key: str) -> bool:
@@ -320,6 +329,13 @@ class MessageQueue:
             return
         these = update(messages).where(messages.c.id.in_(ids))
         await connection.execute((these if mine is None else these.where(messages.c.locked_by == mine)).values(values))
+
+
+async def _channels(connection: AsyncConnection) -> set[str]:
+    """All names in rows that wait: one pass over the queue, where asking for each name would be one each."""
+    waits = messages.c.status.in_(("PENDING", "PROCESSING"))
+    lists = await connection.scalars(select(messages.c.channels).where(waits).distinct())
+    return {name for names in lists for name in names or ()}
 
 
 def _state(ids: Sequence[int], channel: str, states: Sequence[str]) -> ColumnElement[bool]:

@@ -54,7 +54,7 @@ class Admin:
 
 
 def error_letter(error: str, *, name: str, priority: str = "HIGH", **facts: Any) -> Letter:
-    facts = {"error_type": "trading_bot_error", "error_message": error[:_LONGEST_TEXT]} | facts
+    facts = {"error_type": "trading_bot_error", "error_message": masked(error)[:_LONGEST_TEXT]} | facts
     return Letter(Purpose.ERROR, "error", f"Bot Error: {name}", error, facts, priority, again=error)
 
 

@@ -87,7 +87,11 @@ class ChannelDownError(DeliveryError):
 
 
 class NotSentError(DeliveryError):
-    """This one was certainly not taken now, and may be later: a retry of the row."""
+    """This one was certainly not taken now, and may be later: a retry, after `patience` times the pause."""
+
+    def __init__(self, message: str, *, patience: float = 1.0) -> None:
+        super().__init__(message)
+        self.patience = patience
 
 
 class RejectedError(DeliveryError):

@@ -100,10 +100,12 @@ class Dispatcher:
                         await _pause(stop, self._rhythm.candidate)
                 except LeaseLostError as error:
                     _log.warning("duty_lost", duty=DUTY, error=first_line(error))
-                except TradingBotError as error:
+                    await _pause(stop, self._rhythm.candidate)
+                except Exception as error:  # noqa: BLE001  # the clients stay open for the next term
                     failures += 1
                     self.trouble = masked(first_line(error))
-                    _log.warning("dispatch_interrupted", error=self.trouble, retry=failures)
+                    why = None if isinstance(error, TradingBotError) else error
+                    _log.warning("dispatch_interrupted", error=self.trouble, retry=failures, exc_info=why)
                     await _pause(stop, backoff_seconds(failures))
         finally:
             await self.aclose()

@@ -18,6 +18,7 @@ from bot_core.models.errors import first_line
 from bot_runtime.notifications.base import (
     ChannelDownError,
     Delivery,
+    DeliveryError,
     Markup,
     NotSentError,
     Receipt,
@@ -32,6 +33,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 _LONGEST_SUBJECT = 200
 _PERMANENT = 500
 _CLOSING = 421
+#: A server that does not know the sender yet refuses it for some minutes: its retries begin after 5, not after 5 s.
+_PATIENCE = 60.0
 
 
 class EmailNotifier:
@@ -58,7 +61,10 @@ class EmailNotifier:
         self._timeout = timeout
 
     async def send(self, delivery: Delivery) -> Receipt:
-        content = build_mail(delivery, self._sender).as_bytes()
+        try:
+            content = build_mail(delivery, self._sender).as_bytes()
+        except ValueError as error:  # such as half of a surrogate pair
+            raise RejectedError(masked(f"it can't be written as a mail: {first_line(error)}")) from None
         client = await self._connected()
         try:
             await self._envelope(client, delivery.target)
@@ -97,8 +103,7 @@ class EmailNotifier:
             await client.mail(self._sender)
             await client.rcpt(receiver)
         except aiosmtplib.SMTPRecipientRefused as error:
-            kind = RejectedError if error.code >= _PERMANENT else NotSentError
-            raise kind(self._said(error)) from None
+            raise _refused(error.code, self._said(error)) from None
         except (aiosmtplib.SMTPException, OSError) as error:
             raise ChannelDownError(self._said(error)) from None
 
@@ -108,14 +113,17 @@ class EmailNotifier:
         except aiosmtplib.SMTPDataError as error:
             if error.code == _CLOSING:
                 raise ChannelDownError(self._said(error)) from None
-            kind = RejectedError if error.code >= _PERMANENT else NotSentError
-            raise kind(self._said(error)) from None
+            raise _refused(error.code, self._said(error)) from None
         except (aiosmtplib.SMTPException, OSError) as error:
             raise UnclearError(self._said(error)) from None
         return Receipt(first_line(Exception(answer.message))[:200] or None)
 
     def _said(self, error: BaseException) -> str:
         return masked(f"the SMTP server {self._host}:{self._port}: {type(error).__name__}: {first_line(error)}")
+
+
+def _refused(code: int, said: str) -> DeliveryError:
+    return RejectedError(said) if code >= _PERMANENT else NotSentError(said, patience=_PATIENCE)
 
 
 def build_mail(delivery: Delivery, sender: str) -> EmailMessage:

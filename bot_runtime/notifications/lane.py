@@ -188,7 +188,7 @@ class Lane:
             case RejectedError():
                 await self._noted(lambda: self._bury(unit.ids, words))
             case NotSentError():
-                await self._retry(unit, words, unknown=False)
+                await self._retry(unit, words, unknown=False, patience=error.patience)
             case UnclearError():
                 self._shut(door, error, None)
                 # The first one of a row costs nothing: most are a channel that goes down. What is asked, answers and
@@ -202,7 +202,9 @@ class Lane:
         seconds = door.shut_seconds if self._separate else 0.0
         await self._queue.postpone(unit.rows, self.name, words, seconds=seconds)
 
-    async def _retry(self, unit: Unit, words: str, *, unknown: bool, counted: bool = True) -> None:
+    async def _retry(
+        self, unit: Unit, words: str, *, unknown: bool, counted: bool = True, patience: float = 1.0
+    ) -> None:
         over = [row for row in unit.rows if counted and row.retry_count >= row.max_retries]
         if over:
             what = UNKNOWN if unknown or unit.repeated else ""
@@ -211,7 +213,8 @@ class Lane:
         if not rows:
             return
         done = max(row.retry_count for row in rows)
-        pause = backoff_seconds(done + 1, first=self._retry_seconds, most=_MOST_RETRY_SECONDS) if counted else 0.0
+        first = self._retry_seconds * patience
+        pause = backoff_seconds(done + 1, first=first, most=max(first, _MOST_RETRY_SECONDS)) if counted else 0.0
         self._figures.count(self.name, "retried", len(rows))
         _log.warning("notification_retried", channel=self.name, messages=[row.id for row in rows], error=words)
         await self._noted(

@@ -1,5 +1,6 @@
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,9 +9,11 @@ from sqlalchemy import select, update
 from bot_core.schema import events, messages
 from bot_core.store.database import Database
 from bot_core.store.message_list import retry_messages
+from bot_core.store.message_queue import MessageQueue
 from bot_runtime.notifications.metrics import NotificationFigures
 from support.bots import insert_bot
 from support.outgoing import (
+    QUICK,
     TARGETS,
     Receivers,
     a_dispatcher,
@@ -300,3 +303,38 @@ async def test_when_the_first_dispatcher_ends_the_second_goes_on(database: Datab
     stop.set()
     await task
     assert len(world.mail.arrived) == 2
+
+
+async def test_a_fault_of_ours_ends_a_term_and_the_next_one_delivers(
+    sqlite: Database, world: Receivers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = MessageQueue.waiting
+    faults = iter([ArithmeticError("a fault of ours")])
+
+    async def waiting_after_a_fault(self: MessageQueue, channels: Iterable[str]) -> set[str]:
+        for fault in faults:
+            raise fault
+        return await waiting(self, channels)
+
+    monkeypatch.setattr(MessageQueue, "waiting", waiting_after_a_fault)
+    for channel in TARGETS:
+        await queue(sqlite, channel)
+    async with dispatching(a_dispatcher(Database(str(sqlite.url)), world.environment())):
+        await eventually(lambda: all_done(sqlite), "delivery")
+    assert not any(one.repeated for arrived in world.arrived().values() for one in arrived)
+
+
+async def test_a_server_that_knows_nobody_for_the_first_minutes_gets_its_mail_later(
+    sqlite: Database, world: Receivers
+) -> None:
+    world.mail.mode = Mode.BROKEN
+    await queue(sqlite, "email")
+    rhythm = replace(QUICK, retry=5.0)
+    async with dispatching(a_dispatcher(Database(str(sqlite.url)), world.environment(), rhythm=rhythm)):
+        await eventually(lambda: _retried(sqlite), "a try that failed")
+    (row,) = await rows(sqlite)
+    assert row["scheduled_for"] - datetime.now(UTC) > timedelta(minutes=2)
+
+
+async def _retried(database: Database) -> bool:
+    return (await rows(database))[0]["retry_count"] == 1

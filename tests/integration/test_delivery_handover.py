@@ -1,8 +1,11 @@
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import select
 
+from bot_core.schema import messages
 from bot_core.store.database import Database
 from bot_core.store.duties import DutyStore
 from bot_core.store.message_queue import MessageQueue
@@ -72,3 +75,16 @@ async def test_many_that_have_expired_are_cancelled_in_short_transactions(
     assert sum(changed) >= 3
     assert await statuses(database) == ["CANCELLED"] * 8 + ["PENDING"]
     assert [row.id for row in await holder.claim("email", 10)] == [fresh]
+
+
+async def test_nobody_who_writes_waits_while_the_queue_is_looked_through(database: Database) -> None:
+    await queue(database, "email")
+    holder = await a_queue(database, "pod:next")
+    async with database.write():
+        async with asyncio.timeout(3):
+            assert await holder.waiting(["email", "slack"]) == {"email"}
+            assert (await holder.backlog(["email"]))["email"][0] == 1
+    async with database.snapshot() as connection:
+        assert await connection.scalar(select(messages.c.id)) == 1
+        async with asyncio.timeout(3):
+            await queue(database, "email")

@@ -21,7 +21,7 @@ from support.slack_api import SlackApi
 from support.stand_ins import Arrived, WebhookReceiver
 from support.telegram_api import TelegramApi
 
-QUICK = DispatchRhythm(poll=0.05, candidate=0.1, figures=0.2, reclaim=0.5, extra=0.1, retry=0.1)
+QUICK = DispatchRhythm(poll=0.05, candidate=0.1, figures=0.2, reclaim=0.5, extra=0.1, retry=0.02)
 TARGETS = {
     "email": {"email_receiver": "owner@example.com"},
     "telegram": {"telegram_chat_id": "4242"},

@@ -153,3 +153,9 @@ def test_a_stop_is_told_where_it_was_asked_for_and_once(row: BotRow, reason: Sto
     assert stops(row, reason) is told
     if told:
         assert stopped_letter("BTC dips", reason).title == "Bot Stopped: BTC dips"
+
+
+def test_a_secret_at_the_edge_of_what_a_row_holds_is_masked_whole() -> None:
+    hide("edge-of-the-row-secret")
+    letter = error_letter("x" * 1990 + "edge-of-the-row-secret", name="a bot")
+    assert "edge" not in str(letter.data)
