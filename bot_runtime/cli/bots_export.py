@@ -20,7 +20,7 @@ from bot_runtime.config_manager import ConfigManager
 
 def register(bots: typer.Typer) -> None:
     bots.command("export", help="Print rows' documents, as `bots import` reads them; secrets are left out.")(export)
-    bots.command("history", help="How the documents of running bots have changed.")(history)
+    bots.command("history", help="Show how the documents of running bots have changed.")(history)
 
 
 def export(

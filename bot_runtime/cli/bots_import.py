@@ -38,7 +38,7 @@ def import_(
 def sample(
     *,
     user: _Owner = SAMPLE_USER,
-    speed: Annotated[float, typer.Option(min=0.001, help="Generated bars a second.")] = 20.0,
+    speed: Annotated[float, typer.Option(min=0.001, metavar="BARS", help="Generated bars a second.")] = 20.0,
     json: AsJson = False,
 ) -> int:
     return with_bots(lambda store: _sample(store, user, speed, as_json=json))

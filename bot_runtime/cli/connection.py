@@ -4,27 +4,41 @@ import asyncio
 import getpass
 import threading
 from collections.abc import Awaitable, Callable, Collection
+from typing import TypeVar
 
 from bot_core.models.errors import TradingBotError
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
+from bot_core.store.looking import LookingDatabase
 from bot_core.store.users import find_user
 from bot_runtime.settings import Settings
+
+_Opened = TypeVar("_Opened", bound=Database)
 
 
 def with_database(work: Callable[[Database], Awaitable[int]]) -> int:
     """Connect, work, let go of the connection; return the work's exit code."""
+    return connected(lambda: Database(Settings.from_environment().database_url, pool_size=1), work)
 
-    async def connected() -> int:
+
+def looking(work: Callable[[LookingDatabase], Awaitable[int]]) -> int:
+    """The same for work that only looks: it takes no lock, and makes no file."""
+    return connected(lambda: LookingDatabase(Settings.from_environment().database_url), work)
+
+
+def connected(opened: Callable[[], _Opened], work: Callable[[_Opened], Awaitable[int]]) -> int:
+    """The same for a database that is opened in a way of its own."""
+
+    async def worked() -> int:
         before = threading.enumerate()
-        database = Database(Settings.from_environment().database_url, pool_size=1)
+        database = opened()
         try:
             return await work(database)
         finally:
             await database.aclose()
             await _end_of_threads(before)
 
-    return asyncio.run(connected())
+    return asyncio.run(worked())
 
 
 async def _end_of_threads(before: Collection[threading.Thread]) -> None:

@@ -1,19 +1,21 @@
 """`tradingbot doctor`: what is wrong, and what to do about it. It changes nothing."""
 
-import asyncio
 import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from bot_core.models.errors import FatalError
-from bot_core.store.database import DEFAULT_URL
+from bot_core.store.database import DEFAULT_URL, parse_url
 from bot_core.store.looking import LookingDatabase
 from bot_runtime.cli.checks import credentials, database, machine, messages, process, rows, service, sqlite_file, venues
 from bot_runtime.cli.checks.base import Case, Check, Finding, Outcome, failed, run_checks
+from bot_runtime.cli.connection import connected
+from bot_runtime.cli.options import AsJson, bot_id
 from bot_runtime.cli.tables import print_json
 from bot_runtime.settings import Settings
 
@@ -21,6 +23,7 @@ _UNREACHABLE = 3
 _MARKS = {Outcome.OK: "ok", Outcome.WARNING: "WARNING", Outcome.FAILED: "FAILED", Outcome.SKIPPED: "-"}
 _COLORS = {Outcome.OK: "green", Outcome.WARNING: "yellow", Outcome.FAILED: "red", Outcome.SKIPPED: "bright_black"}
 _DATABASE = "database"
+_HELP = "Look for what is wrong, and say what to do. Exit 0: nothing failed; 1: something did; 3: no database."
 CHECKS: dict[str, Check] = {
     "program": process.check_versions,
     "environment": process.check_environment,
@@ -59,44 +62,47 @@ OF_BOTS = (
 
 
 def register(app: typer.Typer) -> None:
-    app.command("doctor")(doctor)
+    app.command("doctor", help=_HELP)(doctor)
 
 
 def doctor(
     *,
-    offline: Annotated[bool, typer.Option("--offline", help="ask neither venues nor message services")] = False,
-    bot: Annotated[int | None, typer.Option("--bot", metavar="ID", help="only what concerns this bot")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask neither venues nor message services.")] = False,
+    bot: Annotated[int | None, typer.Option(parser=bot_id, metavar="ID", help="Only what concerns this bot.")] = None,
     seconds: Annotated[
-        float, typer.Option("--timeout", min=1, max=300, metavar="SECONDS", help="how long one check may take")
+        float, typer.Option("--timeout", min=1, max=300, metavar="SECONDS", help="How long one check may take.")
     ] = 20.0,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON for programs")] = False,
+    json: AsJson = False,
 ) -> int:
-    """Look for what is wrong, and say what to do. Exit 0: nothing failed; 1: something did; 3: no database."""
-    findings, answers = asyncio.run(_examine(offline=offline, bot=bot, seconds=seconds))
+    chosen = {name: check for name, check in CHECKS.items() if bot is None or name in {_DATABASE, *OF_BOTS}}
+    chosen |= {} if offline else _outside(bot)
+
+    async def examine(database: LookingDatabase) -> int:
+        case = Case(database, os.environ, bot_id=bot, port=_port())
+        try:
+            return _tell(await run_checks(case, chosen, seconds), as_json=json)
+        finally:
+            await case.aclose()
+
+    url = os.environ.get("DATABASE_URL") or DEFAULT_URL
+    try:  # what else the environment says is judged by a check
+        parse_url(url)
+    except FatalError as error:
+        unread = failed(str(error), "Set DATABASE_URL to what is allowed.")
+        return _tell([replace(unread, check=_DATABASE)], as_json=json)
+    return connected(lambda: LookingDatabase(url, pool_size=4), examine)
+
+
+def _tell(findings: Sequence[Finding], *, as_json: bool) -> int:
+    """Print the findings; return the exit code."""
     code = 1 if any(finding.outcome is Outcome.FAILED for finding in findings) else 0
-    code = code if answers else _UNREACHABLE
+    if any(finding.check == _DATABASE and finding.unreachable for finding in findings):
+        code = _UNREACHABLE
     if as_json:
         print_json({"exit_code": code, "findings": [finding.to_json() for finding in findings]})
     else:
         _print(findings)
     return code
-
-
-async def _examine(*, offline: bool, bot: int | None, seconds: float) -> tuple[list[Finding], bool]:
-    """The findings, and whether the database answered."""
-    try:
-        looked_at = LookingDatabase(os.environ.get("DATABASE_URL") or DEFAULT_URL, pool_size=4)
-    except FatalError as error:
-        unread = [failed(str(error), "Set DATABASE_URL to what is allowed.")]
-        return unread, True
-    case = Case(looked_at, os.environ, bot_id=bot, port=_port())
-    chosen = {name: check for name, check in CHECKS.items() if bot is None or name in {_DATABASE, *OF_BOTS}}
-    try:
-        findings = await run_checks(case, chosen if offline else chosen | _outside(bot), seconds)
-    finally:
-        await case.aclose()
-        await looked_at.aclose()
-    return findings, not any(f.check == _DATABASE and f.unreachable for f in findings)
 
 
 def _outside(bot: int | None) -> dict[str, Check]:

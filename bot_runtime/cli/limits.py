@@ -59,7 +59,7 @@ _Loss: TypeAlias = Annotated[
 
 def register(app: typer.Typer) -> None:
     limits = typer.Typer(no_args_is_help=True)
-    limits.command("list", help="One line a limit.")(list_)
+    limits.command("list", help="List limits, one line each.")(list_)
     limits.command("set", help="Make a limit or change it; what is not given stays as it is.")(set_)
     limits.command("clear", help="Remove a limit.")(clear)
     app.add_typer(limits, name="limits", help="Limits across bots: exposure and daily loss.")

@@ -2,9 +2,9 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
@@ -13,42 +13,40 @@ from bot_core.models.errors import TradingBotError
 from bot_core.models.queued_message import QueuedMessage
 from bot_core.store.database import Database
 from bot_core.store.message_list import list_messages, retry_messages
-from bot_runtime.cli.connection import actor
+from bot_runtime.cli.connection import actor, with_database
+from bot_runtime.cli.options import AsJson, MessageIds
 from bot_runtime.cli.tables import print_json, print_table
+from bot_runtime.cli.usage import UsageError
 from bot_runtime.notifications.registry import Channels, build_channels
-from bot_runtime.settings import Settings
-
-_Result = TypeVar("_Result")
-_AsJson = Annotated[bool, typer.Option("--json", help="print JSON for programs")]
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="queued messages: list, retry, test a channel")
-    group.command("list", help="the newest messages, and why those that were given up were")(_list)
-    group.command("retry", help="queue messages that were given up again")(_retry)
-    group.command("test", help="send one test message by a channel, past the queue")(_test)
-    app.add_typer(group, name="messages")
+    group = typer.Typer(no_args_is_help=True)
+    group.command("list", help="List the newest messages, and why those that were given up were.")(list_)
+    group.command("retry", help="Queue messages again that were given up.")(retry)
+    group.command("test", help="Send one test message by a channel, past the queue.")(send_test)
+    app.add_typer(group, name="messages", help="List queued messages, queue them again, test a channel.")
 
 
-def _list(
+def list_(
     *,
-    failed: Annotated[bool, typer.Option("--failed", help="only those that were given up")] = False,
-    pending: Annotated[bool, typer.Option("--pending", help="only those that wait")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="how many")] = 50,
-    as_json: _AsJson = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Only those that were given up.")] = False,
+    pending: Annotated[bool, typer.Option("--pending", help="Only those that wait.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="Most messages.")] = 50,
+    json: AsJson = False,
 ) -> int:
     if failed and pending:
-        print("tradingbot: choose one of --failed and --pending", file=sys.stderr)
-        return 2
+        raise UsageError("--failed and --pending exclude each other")
     status = "FAILED" if failed else "PENDING" if pending else None
+    return with_database(lambda database: _list(database, status, limit, as_json=json))
 
-    async def read(database: Database) -> list[dict[str, Any]]:
-        async with database.read() as connection:
-            return await list_messages(connection, status, limit)
 
-    return print_table(
-        [_shown(row) for row in _with_database(read)], as_json=as_json, empty="there are no such messages"
-    )
+async def _list(database: Database, status: str | None, limit: int, *, as_json: bool) -> int:
+    async with database.read() as connection:
+        rows = [_shown(row) for row in await list_messages(connection, status, limit)]
+    if not as_json:
+        rows = [row | {"channels": ",".join(row["channels"])} for row in rows]
+    return print_table(rows, as_json=as_json, empty="there are no such messages")
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
@@ -57,7 +55,7 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
         "id": row["id"],
         "status": row["status"],
         "type": row["message_type"],
-        "channels": ",".join(row["channels"] or ()),
+        "channels": [*(row["channels"] or ())],
         "to": row["recipient_id"],
         "title": content.get("title", "") if isinstance(content, dict) else str(content),
         "created_at": row["created_at"],
@@ -66,12 +64,12 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _retry(
-    ids: Annotated[list[int], typer.Argument(metavar="ID…", help="ids of messages, as `list` shows them")],
-    *,
-    as_json: _AsJson = False,
-) -> int:
-    done = _with_database(lambda database: retry_messages(database, ids, by=actor()))
+def retry(ids: MessageIds, *, json: AsJson = False) -> int:
+    return with_database(lambda database: _retry(database, ids, as_json=json))
+
+
+async def _retry(database: Database, ids: Sequence[int], *, as_json: bool) -> int:
+    done = await retry_messages(database, ids, by=actor())
     rest = [message_id for message_id in ids if message_id not in done]
     if as_json:
         print_json({"queued": done, "unchanged": rest})
@@ -82,14 +80,16 @@ def _retry(
     return 1 if rest else 0
 
 
-def _test(
+def send_test(
     *,
-    channel: Annotated[str, typer.Option(help="email, telegram, slack, webhook, apprise or a plugin's name")],
-    to: Annotated[str, typer.Option(help="address, chat id, Slack channel or webhook's name")] = "",
-    as_json: _AsJson = False,
+    channel: Annotated[
+        str, typer.Option(metavar="NAME", help="Channel: email, telegram, slack, webhook, apprise or a plugin's name.")
+    ],
+    to: Annotated[str, typer.Option(metavar="TARGET", help="Address, chat id, Slack channel or webhook's name.")] = "",
+    json: AsJson = False,
 ) -> int:
     receipt = asyncio.run(_send_test(channel, to))
-    if as_json:
+    if json:
         print_json({"channel": channel, "sent": True, "external_id": receipt})
     else:
         print(f"sent by {channel}" + (f" as {receipt}" if receipt else ""))
@@ -125,14 +125,3 @@ async def _send(channels: Channels, channel: str, to: str) -> str | None:
         return (await notifier.send(build_renderer().render(Unit(row.key, target, (row,)), markup))).external_id
     except TradingBotError as error:
         raise TradingBotError(masked(f"{channel}: {error}")) from None
-
-
-def _with_database(work: Callable[[Database], Awaitable[_Result]]) -> _Result:
-    async def connected() -> _Result:
-        database = Database(Settings.from_environment().database_url, pool_size=1)
-        try:
-            return await work(database)
-        finally:
-            await database.aclose()
-
-    return asyncio.run(connected())

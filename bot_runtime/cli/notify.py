@@ -1,23 +1,21 @@
 """`tradingbot notify`: delivers messages and reads commands, without bots. What runs beside the operator."""
 
 import asyncio
-import os
 import signal
 from contextlib import suppress
-from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from bot_core.logs import configure_logging
 from bot_core.models.errors import TradingBotError
 from bot_core.store.leases import process_holder
+from bot_runtime.cli.run import HOST_HELP, PORT_HELP, adapted, log_to_stderr
 from bot_runtime.companions import Companions
 from bot_runtime.engine.board import FleetBoard
 from bot_runtime.engine.progress import Progress
 from bot_runtime.health import HealthServer
 from bot_runtime.notifications.companion import build_dispatcher
-from bot_runtime.settings import Settings
+from bot_runtime.settings import THIS_MACHINE, Settings
 
 _NO_CHANNEL = (
     "no channel can be used here: set SMTP_SERVER, TELEGRAM_BOT_TOKEN, SLACK_BOT_TOKEN, WEBHOOK_URL or APPRISE_URLS "
@@ -27,20 +25,17 @@ _LOOP = "dispatcher"
 
 
 def register(app: typer.Typer) -> None:
-    app.command("notify", help="deliver queued messages and read Telegram's commands, without running bots")(_notify)
+    app.command("notify", help="Deliver queued messages and read Telegram's commands, without running bots.")(notify)
 
 
-def _notify(
-    port: Annotated[
-        int | None, typer.Option(help="port of /healthz, /readyz and /metrics; default PORT or 8080")
-    ] = None,
+def notify(
+    *,
+    host: Annotated[str | None, typer.Option(metavar="ADDRESS", help=f"{HOST_HELP} {THIS_MACHINE}.")] = None,
+    port: Annotated[int | None, typer.Option(metavar="PORT", help=PORT_HELP)] = None,
 ) -> int:
-    settings = Settings.from_environment()
-    # Figures and probes of a process that has tokens are for this machine, unless HOST says more.
-    settings = replace(settings, host=os.environ.get("HOST") or "127.0.0.1")
-    if port is not None:
-        settings = replace(settings, port=port)
-    configure_logging(settings.log_level, json=os.environ.get("LOG_FORMAT", "plain").lower() == "json")
+    # Figures and probes of a process that has tokens are for this machine, unless somebody says more.
+    settings = adapted(host, port, None, default_host=THIS_MACHINE)
+    log_to_stderr(settings, json=False)
     return asyncio.run(_deliver(settings))
 
 
@@ -57,6 +52,7 @@ async def _deliver(settings: Settings) -> int:
         host=settings.host,
         port=settings.port,
         stall_seconds=settings.stall_seconds,
+        token=settings.http_token,
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

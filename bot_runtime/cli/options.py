@@ -22,6 +22,9 @@ def _path(text: str) -> Path:
 
 
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+MessageIds: TypeAlias = Annotated[
+    list[int], typer.Argument(parser=bot_id, metavar="ID", help="Messages, by their ids as `messages list` shows them.")
+]
 BotIds: TypeAlias = Annotated[
     list[int], typer.Argument(parser=bot_id, metavar="ID", help="Bots, by the ids of their rows.")
 ]

@@ -1,16 +1,16 @@
 """`tradingbot bots performance ID`: the figures that were written of a bot, newest first."""
 
-import asyncio
-import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from bot_core.store.bots import BotStore
-from bot_core.store.database import Database
+from bot_runtime.cli.connection import with_bots
+from bot_runtime.cli.found import all_found
+from bot_runtime.cli.options import AsJson, BotIds
 from bot_runtime.cli.tables import print_table
 from bot_runtime.persistence.performance_rows import recent_rows
-from bot_runtime.settings import Settings
 
 #: Name of the column, and where the figure is in the row.
 _SHOWN = {
@@ -27,35 +27,33 @@ _SHOWN = {
 
 def register(bots: typer.Typer) -> None:
     """Add the command to the group `bots`."""
-    bots.command("performance", help="Figures per UTC day and per so many trades, newest first.")(performance)
+    bots.command("performance", help="Show figures per UTC day and per so many trades, newest first.")(performance)
 
 
 def performance(
-    bot_id: Annotated[int, typer.Argument(metavar="ID", help="The bot's id.")],
+    ids: BotIds,
     *,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most rows to show.")] = 20,
-    json: Annotated[bool, typer.Option("--json", help="JSON for programs, with every figure.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="Most rows of a bot.")] = 20,
+    json: AsJson = False,
 ) -> int:
-    return asyncio.run(_performance(bot_id, limit, as_json=json))
+    """JSON has every figure, the table the most important ones."""
+    return with_bots(lambda store: _performance(store, ids, limit, as_json=json))
 
 
-async def _performance(bot_id: int, limit: int, *, as_json: bool) -> int:
-    database = Database(Settings.from_environment().database_url, pool_size=1)
-    try:
-        if await BotStore(database, actor="command line").get(bot_id) is None:
-            print(f"no bot has the id {bot_id}", file=sys.stderr)
-            return 1
-        rows = await recent_rows(database, bot_id, limit)
-    finally:
-        await database.aclose()
-    shown = rows if as_json else [_line(row) for row in rows]
-    return print_table(shown, as_json=as_json, empty="no figures yet: they come with the first day that is over")
+async def _performance(store: BotStore, ids: Sequence[int], limit: int, *, as_json: bool) -> int:
+    found = [row.id for row in await store.all(ids)]
+    rows = [row for bot_id in found for row in await recent_rows(store.database, bot_id, limit)]
+    if found or as_json:
+        shown = rows if as_json else [_line(row) for row in rows]
+        print_table(shown, as_json=as_json, empty="no figures yet: they come with the first day that is over")
+    return all_found(ids, found)
 
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:
     figures = row["metrics"] if isinstance(row["metrics"], dict) else {}
     period = figures.get("period", {})
     about = {
+        "bot_id": row["bot_id"],
         "until": str(period.get("until", ""))[:16].replace("T", " ") or None,
         "for": f"{figures.get('kind', '?')} {figures.get('mark', '')}".strip(),
         "mode": row["trade_type"],

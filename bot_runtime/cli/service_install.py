@@ -3,61 +3,80 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
+from bot_runtime.cli import service
+from bot_runtime.cli.confirmation import agreed
+from bot_runtime.cli.options import AsJson, Yes
 from bot_runtime.cli.tables import print_json, print_table
+from bot_runtime.cli.usage import UsageError
 from bot_runtime.system.own_status import own_status, read_environment
 from bot_runtime.system.systemd import ServiceError, SystemdService
 from bot_runtime.system.unit import UnitOptionError, UnitOptions, build_unit
 from bot_runtime.system.visible import hidden_paths, program_paths, program_words
 
-_USAGE = 2
 _FAILED = 1
 
-Name = Annotated[str, typer.Option("--name", help="name of the unit, its folders and its log")]
-Root = Annotated[
-    Path | None, typer.Option("--root", "--prefix", help="the folder of an image, instead of this machine")
+_Name: TypeAlias = Annotated[str, typer.Option(metavar="NAME", help="Name of the unit, its folders and its log.")]
+_Root: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--root", "--prefix", metavar="FOLDER", help="The folder of an image, instead of this machine."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="print JSON for programs")]
-Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
-Force = Annotated[bool, typer.Option("--force", help="also a unit that this program did not write")]
+_Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Also a unit that this program did not write.")]
 
 
 def register(app: typer.Typer) -> None:
-    service = typer.Typer(help="run as a service of the system, from boot on", no_args_is_help=True)
-    service.command("install")(install)
-    service.command("uninstall")(uninstall)
-    service.command("status")(status)
-    app.add_typer(service, name="service")
+    group = typer.Typer(no_args_is_help=True)
+    group.command("install", help="Write a hardened unit that starts at boot; safe to repeat.")(install)
+    group.command("uninstall", help="Stop the service and remove its unit; data, environment and user stay.")(uninstall)
+    group.command("status", help="Show the unit's state and what the service says; exit 1 if it does not run.")(status)
+    app.add_typer(group, name="service", help="Run as a service of the system, from boot on.")
 
 
 def install(
     *,
-    serve_arguments: Annotated[list[str] | None, typer.Argument(help="options of `serve`, after --")] = None,
-    name: Name = "tradingbot",
-    user: Annotated[str, typer.Option(help="who it runs as; made where there is no such user")] = "tradingbot",
-    state_directory: Annotated[
-        str | None, typer.Option("--state-directory", "--working-directory", help="a folder below /var/lib")
+    serve_arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="OPTION", help="Options of `serve`, after --.")
     ] = None,
-    environment_file: Annotated[str | None, typer.Option(help="instead of /etc/NAME/environment")] = None,
-    executable: Annotated[str | None, typer.Option(help="path of `tradingbot` on the machine that will run it")] = None,
-    watchdog: Annotated[int, typer.Option(min=15, help="seconds without a sign of life until it is restarted")] = 90,
-    upgrade: Annotated[bool, typer.Option(help="bring the database up to date at each start")] = True,
-    root: Root = None,
-    only_print: Annotated[bool, typer.Option("--print", help="print the unit and change nothing")] = False,
-    now: Annotated[bool, typer.Option("--now", help="start it as well")] = False,
-    force: Force = False,
-    as_json: AsJson = False,
+    name: _Name = "tradingbot",
+    user: Annotated[
+        str, typer.Option(metavar="NAME", help="Who it runs as; made where there is no such user.")
+    ] = "tradingbot",
+    state_directory: Annotated[
+        str | None,
+        typer.Option(
+            "--state-directory", "--working-directory", metavar="FOLDER", help="Below /var/lib; default: /var/lib/NAME."
+        ),
+    ] = None,
+    environment_file: Annotated[
+        str | None, typer.Option(metavar="FILE", help="What sets its variables; default: /etc/NAME/environment.")
+    ] = None,
+    executable: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="`tradingbot` on the machine that will run it; default: this one."),
+    ] = None,
+    watchdog: Annotated[
+        int, typer.Option(min=15, metavar="SECONDS", help="Without a sign of life until it is restarted.")
+    ] = 90,
+    upgrade: Annotated[
+        bool, typer.Option(help="Whether each start brings the database up to date; default: it does.")
+    ] = True,
+    root: _Root = None,
+    only_print: Annotated[bool, typer.Option("--print", help="Print the unit and change nothing.")] = False,
+    now: Annotated[bool, typer.Option("--now", help="Start it as well.")] = False,
+    force: _Force = False,
+    json: AsJson = False,
 ) -> int:
-    """Write a hardened unit and start it at boot. Safe to repeat."""
+    """It is asked nothing: --print shows before what will be written."""
     if sys.platform == "win32":
         from bot_runtime.cli.windows_host import install_here  # noqa: PLC0415  # Windows only
 
-        return (
-            _usage("on Windows the environment file tells it all") if serve_arguments else install_here(name, now=now)
-        )
+        if serve_arguments:
+            raise UsageError("on Windows the environment file tells it all; give no options of `serve`")
+        return install_here(name, now=now, as_json=json)
+    _check(serve_arguments or [])
     try:
         options = UnitOptions(
             command=[executable] if executable else program_words(),
@@ -71,15 +90,18 @@ def install(
         )
         unit = build_unit(options)
     except UnitOptionError as error:
-        return _usage(str(error))
+        raise UsageError(str(error)) from None
     hidden = [] if root or executable else hidden_paths(program_paths())
     if only_print:
-        print(unit, end="")
+        if json:
+            print_json({"unit": options.unit_file, "text": unit})
+        else:
+            print(unit, end="")
         return 0
     if hidden:
         raise ServiceError(_hidden_words(hidden))
-    done = SystemdService(options, root, _tell(as_json=as_json)).install(now=now, force=force)
-    if as_json:
+    done = SystemdService(options, root, _tell(as_json=json)).install(now=now, force=force)
+    if json:
         facts = {"unit": str(done.unit_file), "environment": str(done.environment_file), "data": options.state}
         print_json(facts | {"changed": done.changed, "started": done.started})
     elif not now and root is None:
@@ -88,39 +110,45 @@ def install(
 
 
 def uninstall(
-    *, name: Name = "tradingbot", root: Root = None, yes: Yes = False, force: Force = False, as_json: AsJson = False
+    *, name: _Name = "tradingbot", root: _Root = None, yes: Yes = False, force: _Force = False, json: AsJson = False
 ) -> int:
-    """Stop it and remove the unit; data, environment and user stay."""
-    if not yes and not _agreed(f"Stop {name} and remove its unit?"):
-        print("nothing was removed; --yes does it without asking", file=sys.stderr)
+    """Without a terminal it needs --yes: the bots stop."""
+    if not yes and not agreed(f"stop {name} and remove its unit?", without_terminal=False):
+        print("nothing was removed; without a terminal, --yes says that it is meant", file=sys.stderr)
         return _FAILED
     if sys.platform == "win32":
         from bot_runtime.cli.windows_host import uninstall_here  # noqa: PLC0415
 
-        return uninstall_here(name)
+        return uninstall_here(name, as_json=json)
     options = _known(name, root)
-    SystemdService(options, root, _tell(as_json=as_json)).uninstall(force=force)
-    if as_json:
+    SystemdService(options, root, _tell(as_json=json)).uninstall(force=force)
+    if json:
         print_json({"removed": options.unit_file, "data": options.state, "environment": options.environment})
     else:
         print(f"left as they are: data in {options.state}, {options.environment}, the user")
     return 0
 
 
-def status(*, name: Name = "tradingbot", as_json: AsJson = False) -> int:
-    """The unit's state and what the service says of its bots. 1 where it does not run."""
+def status(*, name: _Name = "tradingbot", json: AsJson = False) -> int:
     if sys.platform == "win32":
         from bot_runtime.cli.windows_host import status_here  # noqa: PLC0415
 
-        return status_here(name)
+        return status_here(name, as_json=json)
     options = _known(name)
     unit = SystemdService(options, None).state()
     said = own_status(Path(options.environment)) if unit.get("ActiveState") == "active" else None
-    if as_json:
+    if json:
         print_json({"unit": unit, "service": said})
     else:
         _print_status(name, unit, said)
     return 0 if unit.get("ActiveState") == "active" else _FAILED
+
+
+def _check(serve_arguments: list[str]) -> None:
+    """Raise typer's error for what `serve` could not read: the unit would fail at each start."""
+    alone = typer.Typer(pretty_exceptions_enable=False)
+    service.register(alone)
+    typer.main.get_command(alone).make_context("tradingbot serve", [*serve_arguments])
 
 
 def _print_status(name: str, unit: dict[str, str], said: dict[str, Any] | None) -> None:
@@ -168,12 +196,3 @@ def _hidden_words(paths: list[Path]) -> str:
 
 def _tell(*, as_json: bool) -> Any:
     return (lambda _line: None) if as_json else print
-
-
-def _agreed(question: str) -> bool:
-    return sys.stdin.isatty() and typer.confirm(question)
-
-
-def _usage(message: str) -> int:
-    print(f"tradingbot: {message}", file=sys.stderr)
-    return _USAGE

@@ -1,6 +1,5 @@
 """`tradingbot top`: the whole fleet from the database, live on a terminal, else once."""
 
-import asyncio
 import sys
 from typing import Annotated, Any
 
@@ -9,48 +8,49 @@ import typer
 from bot_core.models.fleet import FleetFacts, News
 from bot_core.store.fleet import read_fleet
 from bot_core.store.looking import LookingDatabase
+from bot_runtime.cli.connection import looking
 from bot_runtime.cli.fleet_view import FleetLine, Totals, arranged, fleet_lines, totals
 from bot_runtime.cli.fleet_view import Order as By
 from bot_runtime.cli.halt import halt_json
+from bot_runtime.cli.options import AsJson
 from bot_runtime.cli.tables import print_json, print_table
-from bot_runtime.settings import Settings
+
+_HELP = "Show the fleet live: phases, heartbeats, positions, P&L, what holds each bot. It only reads the database."
 
 
 def register(app: typer.Typer) -> None:
-    app.command("top")(top)
+    app.command("top", help=_HELP)(top)
 
 
 def top(
-    interval: Annotated[float, typer.Option(min=0.1, max=3600, metavar="SECONDS", help="time between two looks")] = 1.0,
-    by: Annotated[By, typer.Option("--sort", help="how --once and --json sort")] = By.ID,
-    words: Annotated[str, typer.Option("--filter", metavar="WORDS", help="only bots whose line has these words")] = "",
+    interval: Annotated[
+        float, typer.Option(min=0.1, max=3600, metavar="SECONDS", help="Time between two looks.")
+    ] = 1.0,
+    by: Annotated[By, typer.Option("--sort", help="How --once and --json sort.")] = By.ID,
+    words: Annotated[str, typer.Option("--filter", metavar="WORDS", help="Only bots whose line has these words.")] = "",
     *,
     once: Annotated[
-        bool, typer.Option("--once", help="print one table and end; so it does without a terminal")
+        bool, typer.Option("--once", help="Print one table and end; so it does without a terminal.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="print one snapshot as JSON and end")] = False,
+    json: AsJson = False,
 ) -> int:
-    """The fleet live: phases, heartbeats, positions, P&L, what holds each bot. It only reads the database."""
-    return asyncio.run(_top(interval, by, words, once=once, as_json=as_json))
+    """JSON is one snapshot of everything."""
+    if once or json or not (sys.stdout.isatty() and sys.stdin.isatty()):
+        return looking(lambda database: _once(database, by, words, as_json=json))
+    return looking(lambda database: _live(database, interval))
 
 
-async def _top(interval: float, by: By, words: str, *, once: bool, as_json: bool) -> int:
-    database = LookingDatabase(Settings.from_environment().database_url)
-    try:
-        if once or as_json or not (sys.stdout.isatty() and sys.stdin.isatty()):
-            return _print(await read_fleet(database), database.safe_url, by, words, as_json=as_json)
-        await _live(database, interval)
-        return 0
-    finally:
-        await database.aclose()
+async def _once(database: LookingDatabase, by: By, words: str, *, as_json: bool) -> int:
+    return _print(await read_fleet(database), database.safe_url, by, words, as_json=as_json)
 
 
-async def _live(database: LookingDatabase, interval: float) -> None:
+async def _live(database: LookingDatabase, interval: float) -> int:
     from rich.console import Console  # noqa: PLC0415  # only for terminals
 
     from bot_runtime.cli.fleet_live import LiveFleet  # noqa: PLC0415
 
     await LiveFleet(database, Console(), interval=interval).run()
+    return 0
 
 
 def _print(facts: FleetFacts, where: str, by: By, words: str, *, as_json: bool) -> int:

@@ -42,25 +42,35 @@ def service_manager(name: str) -> WindowsServiceManager:
     return WindowsServiceManager(pywin32("win32service"), name, data_folder(name))
 
 
-def install_here(name: str, *, now: bool) -> int:
+def install_here(name: str, *, now: bool, as_json: bool = False) -> int:
     manager = service_manager(name)
     manager.install(now=False)  # makes the account, which the folder is then given to
     file = manager.make_folder()
     if now:
         manager.install(now=True)
-    print(f"{name} starts at boot; what it is told is in {file}")
+    if as_json:
+        print_json({"unit": name, "environment": file, "data": data_folder(name), "started": now})
+    else:
+        print(f"{name} starts at boot; what it is told is in {file}")
     return 0
 
 
-def uninstall_here(name: str) -> int:
+def uninstall_here(name: str, *, as_json: bool = False) -> int:
     service_manager(name).uninstall()
-    print(f"{name} is removed; left as they are: data and environment in {data_folder(name)}")
+    if as_json:
+        print_json({"removed": name, "data": data_folder(name), "environment": data_folder(name) / "environment"})
+    else:
+        print(f"{name} is removed; left as they are: data and environment in {data_folder(name)}")
     return 0
 
 
-def status_here(name: str) -> int:
+def status_here(name: str, *, as_json: bool = False) -> int:
     state = service_manager(name).state()
-    print_json({"unit": {"ActiveState": state}, "service": own_status(data_folder(name) / "environment")})
+    said = own_status(data_folder(name) / "environment")
+    if as_json:
+        print_json({"unit": {"ActiveState": state}, "service": said})
+    else:
+        print(f"{name} is {state}; over HTTP it {'does not answer here' if said is None else 'answers'}")
     return 0 if state == "running" else 1
 
 

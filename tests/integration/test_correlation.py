@@ -4,14 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from sqlalchemy import Table, select, update
 
 from bot_core.correlation import correlation_id
 from bot_core.models.bot import document_hash
 from bot_core.schema import bots, events, leases, messages, orders, trades
 from bot_core.store.database import Database
-from bot_runtime.cli import trace
+from bot_runtime.cli.main import main
 from bot_runtime.engine.board import Phase
 from bot_runtime.engine.bot_engine import Rhythm
 from support.bots import a_document, insert_bot
@@ -91,22 +90,19 @@ def test_a_changed_row_is_followed_by_one_id_to_its_orders_fills_trades_and_mess
     ids += [(extra.get("exit_order_id"), extra.get("exit_correlation_id")) for extra in traded]
     assert (name, second) in ids
 
-    app = typer.Typer()
-    app.callback()(lambda: None)
-    trace.register(app)
     monkeypatch.setenv("DATABASE_URL", sqlite_url)
-    assert app(["trace", name, "--json"], standalone_mode=False) == 0
+    assert main(["trace", name, "--json"]) == 0
     steps = json.loads(capsys.readouterr().out)
     assert steps[0]["what"] == "order intended"
     assert {"order filled", "message pending"} < {step["what"] for step in steps}
     assert [step["at"] for step in steps] == sorted(step["at"] for step in steps)
-    assert app(["trace", second], standalone_mode=False) == 0
+    assert main(["trace", second]) == 0
     shown = capsys.readouterr().out
     assert "config_changed" in shown
     assert name in shown
-    assert app(["trace", "no_id%"], standalone_mode=False) == 2
-    assert app(["trace", "b0-nobody-e1"], standalone_mode=False) == 0
-    assert "nothing is known under b0-nobody-e1" in capsys.readouterr().out
+    assert main(["trace", "no_id%"]) == 2
+    assert main(["trace", "b0-nobody-e1"]) == 1
+    assert "nothing is known under b0-nobody-e1" in capsys.readouterr().err
 
     of_the_bot = [line for line in lines if line["event"] in {"bot_running", "bot_stopped", "trade_opened"}]
     assert {line["correlation_id"] for line in of_the_bot} == {first, second}

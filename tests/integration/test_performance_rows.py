@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from sqlalchemy import delete, func, select
 
 from bot_core.schema import performance_metrics, trades
 from bot_core.store.database import Database
 from bot_core.store.leases import LeaseStore
-from bot_runtime.cli import performance
+from bot_runtime.cli.main import main
 from bot_runtime.performance_recorder import PerformanceRecorder
 from support.bots import a_document, an_instance, insert_bot, run_to_the_end, surroundings
 from support.service import Service
@@ -113,15 +112,12 @@ def test_rows_are_written_once_each_though_the_process_is_killed_and_the_command
     counts = [int(name) for kind, name in written if kind == "trades"]
     assert counts == list(range(EVERY, EVERY * len(counts) + 1, EVERY))
 
-    app = typer.Typer()
-    app.callback()(lambda: None)
-    performance.register(app)
     monkeypatch.setenv("DATABASE_URL", sqlite_url)
-    assert app(["performance", str(bot_id), "--json", "--limit", "1000"], standalone_mode=False) == 0
+    assert main(["bots", "performance", str(bot_id), "--json", "--limit", "1000"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == len(found)
-    assert app(["performance", str(bot_id)], standalone_mode=False) == 0
+    assert main(["bots", "performance", str(bot_id)]) == 0
     shown = capsys.readouterr().out
     assert "DRAWDOWN_%" in shown
     assert "ETHUSDT" in shown
-    assert app(["performance", "999"], standalone_mode=False) == 1
+    assert main(["bots", "performance", "999"]) == 1
     assert "no bot has the id 999" in capsys.readouterr().err

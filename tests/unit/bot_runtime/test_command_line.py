@@ -17,7 +17,7 @@ from support.bots import a_document
 
 TRADINGBOT = [sys.executable, "-m", "bot_runtime"]
 #: Processes that stay, so there is nothing to print for programs; and what typer itself adds.
-WITHOUT_JSON = {"serve", "run"}
+WITHOUT_JSON = {"serve", "run", "notify"}
 
 
 def leaves(command: Any, *words: str) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -96,13 +96,21 @@ def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out == f"tradingbot {version('tradingbot-operator')}\n"
 
 
+def is_a_sentence(text: str) -> bool:
+    return not text[0].islower() and text.endswith((".", ")"))
+
+
 @each_command
 def test_every_command_explains_itself_and_each_of_its_options(words: tuple[str, ...], capsys) -> None:
     command = COMMANDS[words]
-    assert command.help.endswith(".")
+    assert is_a_sentence(command.help.splitlines()[0]), command.help
     for option in command.params:
         assert option.help, f"{option.name} has no help"
-        assert option.help.endswith((".", ")")), option.help
+        assert is_a_sentence(option.help), option.help
+        flag = getattr(option, "is_flag", False)
+        assert flag or option.metavar or option.type_descriptor.choices, (
+            f"the help does not say what {option.name} takes"
+        )
     names = {name for option in command.params for name in option.opts}
     assert ("--json" in names) is (words[0] not in WITHOUT_JSON)
     assert main([*words, "--help"]) == 0
@@ -161,6 +169,10 @@ NEEDS_DATABASE: dict[tuple[str, ...], list[str]] = {
     ("limits", "list"): [],
     ("limits", "set"): ["--all", "--max-exposure", "1"],
     ("limits", "clear"): ["--all"],
+    ("top",): ["--once"],
+    ("trace",): ["b1-3f2a91c0-e12"],
+    ("messages", "list"): [],
+    ("messages", "retry"): ["1"],
 }
 
 

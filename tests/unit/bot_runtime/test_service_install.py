@@ -129,7 +129,7 @@ def test_an_image_gets_unit_user_environment_and_starts_it_at_boot(
 def test_a_removed_service_leaves_data_environment_and_user(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert install_into(image, "--state-directory", "/var/lib/desk") == 0
     assert main(["service", "uninstall", "--root", str(image)]) == 1
-    assert "nothing was removed; --yes does it without asking" in capsys.readouterr().err
+    assert "nothing was removed; without a terminal, --yes says that it is meant" in capsys.readouterr().err
     assert main(["service", "uninstall", "--root", str(image), "--yes"]) == 0
     assert "data in /var/lib/desk, /etc/tradingbot/environment" in capsys.readouterr().out
     assert not (image / "etc/systemd/system/tradingbot.service").exists()
@@ -163,6 +163,22 @@ def test_print_writes_the_unit_to_standard_output_and_nothing_else(capsys: pytes
 def test_an_option_that_a_unit_can_not_have_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["service", "install", "--name", "A B"]) == 2
     assert "--name is 'A B'; allowed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["frobnicate"], ["--", "--frobnicate"], ["--", "--port", "soon"], ["--", "--bots", "x"]]
+)
+def test_options_that_serve_could_not_read_are_refused_before_anything_is_written(
+    image: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert install_into(image, *words) == 2
+    assert "sage: tradingbot serve" in capsys.readouterr().err
+    assert sorted(path.name for path in image.rglob("*")) == ["etc", "group", "passwd"]
+
+
+def test_the_unit_is_told_to_programs_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["service", "install", "--print", "--json", "--executable", COMMAND[0]]) == 0
+    assert json.loads(capsys.readouterr().out) == {"unit": "/etc/systemd/system/tradingbot.service", "text": unit()}
 
 
 def test_an_installation_that_the_service_could_not_see_is_refused(
