@@ -1,6 +1,6 @@
 """`tradingbot bots …`: what the rows say. What makes, steers and removes rows is in modules of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
@@ -18,7 +18,7 @@ from bot_runtime.cli import bots_delete, bots_export, bots_import, bots_requests
 from bot_runtime.cli.connection import with_bots
 from bot_runtime.cli.found import all_found
 from bot_runtime.cli.options import AsJson, BotIds
-from bot_runtime.cli.tables import print_json, print_table
+from bot_runtime.cli.tables import cents, print_json, print_table
 from bot_runtime.cli.validate import print_findings
 
 _TRADE = (
@@ -77,6 +77,8 @@ def events(ids: BotIds, *, json: AsJson = False) -> int:
 async def _list(store: BotStore, *, as_json: bool) -> int:
     halts = await HaltStore(store.database).active()
     rows = [_line(row, halts) for row in await store.all()]
+    if not as_json:
+        rows = [row | {"balance": cents(row["balance"]), "pnl": cents(row["pnl"])} for row in rows]
     return print_table(rows, as_json=as_json, empty="no bots; `tradingbot bots import` makes some")
 
 
@@ -136,7 +138,12 @@ async def _trades(store: BotStore, ids: Sequence[int], *, as_json: bool) -> int:
     query = select(*columns).where(trades_table.c.bot_id.in_(ids)).order_by(trades_table.c.id)
     async with store.database.read() as connection:
         rows = [dict(row) for row in (await connection.execute(query)).mappings()]
-    return print_table(rows, as_json=as_json, empty="no trades")
+    if not as_json:
+        rows = [row | {"net_pnl": cents(row["net_pnl"])} for row in rows]
+    found = [row.id for row in await store.all(ids)]
+    if found or as_json:
+        print_table(rows, as_json=as_json, empty="no trades")
+    return all_found(ids, found)
 
 
 async def _events(store: BotStore, ids: Sequence[int], *, as_json: bool) -> int:
@@ -144,5 +151,12 @@ async def _events(store: BotStore, ids: Sequence[int], *, as_json: bool) -> int:
     async with store.database.read() as connection:
         for bot_id in ids:
             rows += reversed(await recent_events(connection, bot_id))
-    shown = [{name: row[name] for name in ("at", "bot_id", "kind", "actor", "message")} for row in rows]
-    return print_table(rows if as_json else shown, as_json=as_json, empty="no events")
+    found = [row.id for row in await store.all(ids)]
+    if found or as_json:
+        print_table(rows if as_json else [_event(row) for row in rows], as_json=as_json, empty="no events")
+    return all_found(ids, found)
+
+
+def _event(row: Mapping[str, Any]) -> dict[str, Any]:
+    who, _, _ = str(row["actor"]).partition(" process:")  # JSON tells which process
+    return {name: row[name] for name in ("at", "bot_id", "kind")} | {"actor": who, "message": row["message"]}
