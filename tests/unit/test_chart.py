@@ -249,8 +249,6 @@ def test_messages_are_delivered_by_a_container_of_its_own_which_alone_has_the_to
     assert environment["POD_UID"]["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.uid"}}
     assert notify["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "notify"}
     assert "readinessProbe" not in notify, "a channel that is down must not make the operator unready"
-    (no_token,) = [mount for mount in notify["volumeMounts"] if mount["mountPath"].endswith("serviceaccount")]
-    assert no_token["name"] == "no-token", "the container that talks to the world has no rights in the cluster"
     assert {mount["name"] for mount in notify["volumeMounts"]} & {m["name"] for m in operator["volumeMounts"]} == set()
     assert "envFrom" not in operator
     assert "channels" not in json.dumps([operator, chart.settings(NOTIFYING)])
