@@ -1,6 +1,6 @@
 """`tradingbot bots …`: what the rows say. What makes, steers and removes rows is in modules of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
@@ -136,7 +136,10 @@ async def _trades(store: BotStore, ids: Sequence[int], *, as_json: bool) -> int:
     query = select(*columns).where(trades_table.c.bot_id.in_(ids)).order_by(trades_table.c.id)
     async with store.database.read() as connection:
         rows = [dict(row) for row in (await connection.execute(query)).mappings()]
-    return print_table(rows, as_json=as_json, empty="no trades")
+    found = [row.id for row in await store.all(ids)]
+    if found or as_json:
+        print_table(rows, as_json=as_json, empty="no trades")
+    return all_found(ids, found)
 
 
 async def _events(store: BotStore, ids: Sequence[int], *, as_json: bool) -> int:
@@ -144,5 +147,12 @@ async def _events(store: BotStore, ids: Sequence[int], *, as_json: bool) -> int:
     async with store.database.read() as connection:
         for bot_id in ids:
             rows += reversed(await recent_events(connection, bot_id))
-    shown = [{name: row[name] for name in ("at", "bot_id", "kind", "actor", "message")} for row in rows]
-    return print_table(rows if as_json else shown, as_json=as_json, empty="no events")
+    found = [row.id for row in await store.all(ids)]
+    if found or as_json:
+        print_table(rows if as_json else [_event(row) for row in rows], as_json=as_json, empty="no events")
+    return all_found(ids, found)
+
+
+def _event(row: Mapping[str, Any]) -> dict[str, Any]:
+    who, _, _ = str(row["actor"]).partition(" process:")  # JSON tells which process
+    return {name: row[name] for name in ("at", "bot_id", "kind")} | {"actor": who, "message": row["message"]}

@@ -83,5 +83,6 @@ async def _history(store: BotStore, ids: Sequence[int], *, as_json: bool) -> int
         for version in await configs.versions(row.id):
             line = {"bot_id": row.id, "version": version.number, "since": version.since, "changes": version.changes}
             shown.append(line | ({"old": version.old, "new": version.new} if as_json else {}))
-    print_table(shown, as_json=as_json, empty="no document has run yet")
+    if rows or as_json:
+        print_table(shown, as_json=as_json, empty="no document has run yet")
     return all_found(ids, [row.id for row in rows])

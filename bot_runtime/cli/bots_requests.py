@@ -24,21 +24,26 @@ _REQUESTS = {
 }
 
 
+_WORDS = {status: name for name, status in _REQUESTS.items()}
+
+
 #: What may close a position: a bot with `on_stop: flatten` obeys these by selling.
 _STOPS = frozenset({BotStatus.STOPPING, BotStatus.DISABLED})
+#: What lets a bot trade that did not.
+_STARTS = frozenset({BotStatus.STARTING, BotStatus.ENABLED})
 
 
 def register(bots: typer.Typer) -> None:
     for name, status in _REQUESTS.items():
-        command = _stop(status) if status in _STOPS else _other(status)
+        command = _asking(status) if status in _STOPS | _STARTS else _other(status)
         bots.command(name, help=f"Write the status `{status}`.")(command)
 
 
-def _stop(status: BotStatus) -> Callable[..., int]:
-    def stop(ids: BotIds, *, yes: Yes = False, json: AsJson = False) -> int:
+def _asking(status: BotStatus) -> Callable[..., int]:
+    def request(ids: BotIds, *, yes: Yes = False, json: AsJson = False) -> int:
         return with_bots(lambda store: _request(store, ids, status, ask=not yes, as_json=json))
 
-    return stop
+    return request
 
 
 def _other(status: BotStatus) -> Callable[..., int]:
@@ -49,7 +54,7 @@ def _other(status: BotStatus) -> Callable[..., int]:
 
 
 async def _request(store: BotStore, ids: Sequence[int], status: BotStatus, *, ask: bool, as_json: bool) -> int:
-    if ask and not await _agreed_to_flatten(store, ids):
+    if ask and not await _agreed(store, ids, status):
         print("nothing was requested", file=sys.stderr)
         return 1
     found = [bot_id for bot_id in ids if await store.request(bot_id, status)]
@@ -60,11 +65,18 @@ async def _request(store: BotStore, ids: Sequence[int], status: BotStatus, *, as
     return all_found(ids, found)
 
 
-async def _agreed_to_flatten(store: BotStore, ids: Sequence[int]) -> bool:
-    flattening = []
+async def _agreed(store: BotStore, ids: Sequence[int], status: BotStatus) -> bool:
+    """Ask where positions may be closed, or where real money begins to be traded."""
+    concerned = []
     for row in await store.all(ids):
         config = parse_config(row.config).config
-        if config is not None and config.on_stop is OnStop.FLATTEN:
-            flattening.append(str(row.id))
-    question = f"on_stop of bots {', '.join(flattening)} is flatten: stop them and close their positions?"
-    return not flattening or agreed(question, without_terminal=True)
+        if config is not None and (
+            config.broker.trading_mode == "live" if status in _STARTS else config.on_stop is OnStop.FLATTEN
+        ):
+            concerned.append(str(row.id))
+    names = ", ".join(concerned)
+    if status in _STARTS:
+        question = f"real money is traded by bots {names}: {_WORDS[status]} them?"
+    else:
+        question = f"on_stop of bots {names} is flatten: {_WORDS[status]} them and close their positions?"
+    return not concerned or agreed(question, without_terminal=True)

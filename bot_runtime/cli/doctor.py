@@ -125,7 +125,7 @@ def _print(findings: Sequence[Finding]) -> None:
         if finding.remedy:
             print(f"{'':7}  {'':<{width}}  -> {finding.remedy}")
     counted = Counter(finding.outcome for finding in findings)
-    print(f"\n{counted[Outcome.OK]} ok, {counted[Outcome.WARNING]} warnings, {counted[Outcome.FAILED]} failed")
+    print(f"\n{counted[Outcome.OK]} ok, {counted[Outcome.WARNING]} with a warning, {counted[Outcome.FAILED]} failed")
 
 
 def _painted(text: str, color: str) -> str:

@@ -41,7 +41,7 @@ class _Column:
 
 def fleet_table(lines: Sequence[FleetLine], width: int, *, selected: int | None = None) -> Table:
     """One row a line, as many columns as the width has room for; `selected` is the id of the bot that is marked."""
-    columns = [column for column in _COLUMNS if width >= column.from_width]
+    columns = [column for column in _COLUMNS if width >= column.from_width and _said(column, lines)]
     table = Table(expand=True, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(
@@ -56,6 +56,11 @@ def fleet_table(lines: Sequence[FleetLine], width: int, *, selected: int | None 
     for line in lines:
         table.add_row(*(column.cell(line) for column in columns), style=_MARKED if line.bot_id == selected else "")
     return table
+
+
+def _said(column: _Column, lines: Sequence[FleetLine]) -> bool:
+    """Whether any line has something in it: `serve` knows less of a bot than the tables."""
+    return not lines or column.ratio is not None or any(column.cell(line).plain for line in lines)
 
 
 def money(amount: Decimal | None, *, colored: bool = True) -> Text:

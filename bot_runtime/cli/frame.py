@@ -6,9 +6,10 @@ import typer, so a process that only runs bots must not import them: main.py see
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from bot_core.logs import configure_logging
 from bot_runtime.cli import (
@@ -37,7 +38,6 @@ EPILOG = "DATABASE_URL names the database; default: sqlite:///tradingbot.db"
 _USAGE = 2
 _INTERRUPTED = 130
 
-#: In the order in which the help lists them.
 COMMANDS = (
     db,
     bots,
@@ -56,6 +56,16 @@ COMMANDS = (
 )
 
 
+#: As the help lists them: what is needed first, first.
+_ORDER = ("db", "bots", "serve", "run", "service", "top", "doctor", "halt", "resume", "limits", "trace", "messages")
+
+
+class _InOrder(typer.core.TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
+
+
 def build_app() -> typer.Typer:
     """The whole command line. Help has colours and boxes on a terminal only, so that it can be searched elsewhere."""
     app = typer.Typer(
@@ -64,6 +74,7 @@ def build_app() -> typer.Typer:
         epilog=EPILOG,
         callback=_prepare,
         no_args_is_help=True,
+        cls=_InOrder,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich" if sys.stdout.isatty() else None,
     )
@@ -117,7 +128,9 @@ def _tell(error: typer.TyperException) -> None:
     words = error.format_message()
     if context is None:
         print(f"tradingbot: {words}", file=sys.stderr)
-    elif not words.startswith("Usage:"):  # this is the help that no arguments at all ask for
+    elif not words:  # the help that no arguments at all ask for is on the screen already
+        return
+    elif not words.startswith("Usage:"):
         print(f"{context.get_usage()}\n{context.command_path}: {words}", file=sys.stderr)
     else:
         print(words, file=sys.stderr)

@@ -45,6 +45,13 @@ class _Whom:
         require_one(all=everybody, user=user, bot=bots)
         return cls(everybody, user, list(dict.fromkeys(bots or ())))
 
+    def __str__(self) -> str:
+        if self.everybody:
+            return "ALL bots"
+        if self.user is not None:
+            return f"bots of user {self.user}"
+        return f"bot{'s' if len(self.bots) > 1 else ''} {', '.join(map(str, self.bots))}"
+
 
 def halt(
     *,
@@ -57,8 +64,8 @@ def halt(
     json: AsJson = False,
 ) -> int:
     whom = _Whom.of(everybody, user, bots)
-    what = "halt them and close their positions" if flatten else "halt them"
-    question = f"{'ALL bots' if everybody else 'these bots'}: {what}?"
+    what = "halt and close positions" if flatten else "halt"
+    question = f"{whom}: {what}?"
     much = everybody or flatten
     return with_database(
         lambda database: _halt(
@@ -67,8 +74,13 @@ def halt(
     )
 
 
-def resume(*, everybody: _All = False, user: _User = None, bots: _Bots = None, json: AsJson = False) -> int:
+def resume(
+    *, everybody: _All = False, user: _User = None, bots: _Bots = None, yes: Yes = False, json: AsJson = False
+) -> int:
     whom = _Whom.of(everybody, user, bots)
+    if everybody and not yes and not agreed("the halt of ALL bots: clear it?", without_terminal=True):
+        print("nothing was resumed", file=sys.stderr)
+        return 1
     return with_database(lambda database: _resume(database, whom, as_json=json))
 
 

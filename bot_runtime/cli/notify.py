@@ -25,7 +25,7 @@ _LOOP = "dispatcher"
 
 
 def register(app: typer.Typer) -> None:
-    app.command("notify", help="Deliver queued messages and read Telegram's commands, without running bots.")(notify)
+    app.command("notify", help="Deliver queued messages, read Telegram's commands; runs no bot.")(notify)
 
 
 def notify(

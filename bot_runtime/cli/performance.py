@@ -54,14 +54,10 @@ def _line(row: dict[str, Any]) -> dict[str, Any]:
     period = figures.get("period", {})
     about = {
         "bot_id": row["bot_id"],
-        "until": str(period.get("until", ""))[:16].replace("T", " ") or None,
+        "until": f"{str(until)[:16].replace('T', ' ')}Z" if (until := period.get("until")) else None,
         "for": f"{figures.get('kind', '?')} {figures.get('mark', '')}".strip(),
         "mode": row["trade_type"],
         "symbol": row["symbol"],
         "interval": row["interval"],
     }
-    return about | {name: _short(figures.get(key)) for name, key in _SHOWN.items()}
-
-
-def _short(value: Any) -> Any:
-    return round(value, 2) if isinstance(value, float) else value
+    return about | {name: figures.get(key) for name, key in _SHOWN.items()}

@@ -1,4 +1,7 @@
-"""Tables for people, JSON for programs. rich draws tables on a terminal; elsewhere they are text to be searched."""
+"""Tables for people, JSON for programs. rich draws tables on a terminal; elsewhere they are text to be searched.
+
+People are shown six digits of an amount that count; JSON has them all. Times are UTC.
+"""
 
 import json
 import sys
@@ -7,8 +10,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from bot_core.models.figures import few_digits
+
 _WIDEST = 60
-_WORD = 19  # a time, a symbol, an amount: not broken into lines
+_WORD = 20  # a time, a symbol, an amount: not broken into lines
 
 
 def print_json(value: Any) -> None:
@@ -61,7 +66,15 @@ def _style(value: Any) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    text = f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else str(_plain(value))
+    match value:
+        case datetime():
+            text = f"{value:%Y-%m-%d %H:%M:%S}Z"
+        case Decimal() if value.is_finite():
+            text = few_digits(value)
+        case float():
+            text = f"{value:.2f}"
+        case _:
+            text = str(_plain(value))
     return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"
 
 

@@ -1,6 +1,7 @@
 """`tradingbot top`: the whole fleet from the database, live on a terminal, else once."""
 
 import sys
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +16,8 @@ from bot_runtime.cli.halt import halt_json
 from bot_runtime.cli.options import AsJson
 from bot_runtime.cli.tables import print_json, print_table
 
-_HELP = "Show the fleet live: phases, heartbeats, positions, P&L, what holds each bot. It only reads the database."
+_HELP = "Watch the fleet live: phases, positions, P&L, what holds a bot."
+_CENT = Decimal("0.01")
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +36,7 @@ def top(
     ] = False,
     json: AsJson = False,
 ) -> int:
-    """JSON is one snapshot of everything."""
+    """It only reads the database; JSON is one snapshot of everything."""
     if once or json or not (sys.stdout.isatty() and sys.stdin.isatty()):
         return looking(lambda database: _once(database, by, words, as_json=json))
     return looking(lambda database: _live(database, interval))
@@ -101,8 +103,8 @@ def _row(line: FleetLine) -> dict[str, Any]:
     }
 
 
-def _cents(amount: Any) -> str | None:
-    return None if amount is None else f"{amount:.2f}"
+def _cents(amount: Decimal | None) -> Decimal | None:
+    return None if amount is None else amount.quantize(_CENT)
 
 
 def _summary(facts: FleetFacts, sums: Totals, where: str) -> str:

@@ -17,7 +17,7 @@ _ID = re.compile(r"[A-Za-z0-9\-]{1,64}")
 
 
 def register(app: typer.Typer) -> None:
-    app.command("trace", help="Show all that is known under a correlation id or a client order id.")(trace)
+    app.command("trace", help="Show all that is known under a correlation or client order id.")(trace)
 
 
 def _name(text: str) -> str:

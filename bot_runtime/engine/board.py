@@ -7,6 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from bot_core.models.figures import few_digits
 from bot_runtime.domain.position import Position
 from bot_runtime.domain.trade import Trade
 from bot_runtime.engine.figures import ProcessFigures
@@ -87,7 +88,7 @@ class BotBoard:
     @property
     def position_text(self) -> str:
         held = self.position
-        return "" if held is None else f"{held.direction} {held.quantity.normalize():f} @ {held.entry_price:f}"
+        return "" if held is None else f"{held.direction} {few_digits(held.quantity)} @ {few_digits(held.entry_price)}"
 
     @property
     def exposure(self) -> float | None:
@@ -191,11 +192,13 @@ class FleetBoard:
         self.bots.pop(bot_id, None)
 
     def opened(self, board: BotBoard, position: Position) -> None:
-        text = f"BUY  {position.quantity.normalize():f} @ {position.entry_price:f}  {position.entry_reason}"
+        held = f"{few_digits(position.quantity)} @ {few_digits(position.entry_price)}"
+        text = f"BUY  {held}  {position.entry_reason}"
         self.trades.append(TradeLine(position.entry_time, board.bot_id, board.symbol, text))
 
     def closed(self, board: BotBoard, trade: Trade) -> None:
-        text = f"SELL {trade.size.normalize():f} @ {trade.exit_price:f}  {trade.exit_reason}  net {trade.net_pnl:+.8f}"
+        sold = f"{few_digits(trade.size)} @ {few_digits(trade.exit_price)}"
+        text = f"SELL {sold}  {trade.exit_reason}  net {trade.net_pnl:+.2f}"
         self.trades.append(TradeLine(trade.exit_time, board.bot_id, board.symbol, text))
 
 

@@ -17,7 +17,7 @@ async def check_documents(case: Case) -> Sequence[Finding]:
     if case.bot_id is not None and not patients:
         return [failed(f"no bot has the id {case.bot_id}", "`tradingbot bots list` shows the ids.", case.bot_id)]
     findings = [_document(patient) for patient in patients if patient.parsed.error or patient.facts.row.unreadable]
-    return findings or [ok(f"{len(patients)} documents, each of them valid")]
+    return findings or [ok(f"{_count(len(patients), 'document')}, each of them valid")]
 
 
 def _document(patient: Patient) -> Finding:
@@ -39,7 +39,11 @@ async def check_bots(case: Case) -> Sequence[Finding]:
         age = _age(patient, facts.at)
         findings += [finding for finding in (_status(patient, age), _lease(patient, facts.at)) if finding]
     running = sum(patient.facts.row.status == BotStatus.RUNNING for patient in patients)
-    return findings or [ok(f"{len(patients)} bots, {running} of them running, heartbeats are fresh")]
+    return findings or [ok(f"{_count(len(patients), 'bot')}, {running} running, heartbeats are fresh")]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _age(patient: Patient, now: datetime) -> float | None:

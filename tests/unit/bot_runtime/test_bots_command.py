@@ -216,3 +216,21 @@ def test_a_person_at_a_terminal_sees_a_table_and_is_asked_before_a_stop_that_sel
     assert main(["bots", "stop", bot_id]) == 0
     code, seen = at_a_terminal(url, "yes\n", "bots", "delete", bot_id)
     assert (code, f"bot {bot_id} is deleted" in seen) == (0, True)
+
+
+LIVE = {
+    "symbol": "BTC/USDT",
+    "credentials_secret": "bot-keys",
+    "broker": {"type": "binance", "trading_mode": "live", "live_trading_confirmed": True, "cash": 100.0},
+    "data": {"data_source": "binance", "interval": "1h"},
+}
+
+
+@pytest.mark.parametrize("word", ["start", "enable"])
+def test_a_person_at_a_terminal_is_asked_before_a_bot_trades_real_money(url: str, word: str) -> None:
+    paper, live = str(a_bot(url)), str(a_bot(url, **LIVE))
+    code, seen = at_a_terminal(url, "no\n", "bots", word, paper, live)
+    assert (code, f"real money is traded by bots {live}: {word} them? Type yes" in seen) == (1, True)
+    assert at_a_terminal(url, "", "bots", word, paper)[0] == 0
+    assert at_a_terminal(url, "", "bots", word, live, "--yes")[0] == 0
+    assert main(["bots", word, live]) == 0

@@ -133,6 +133,20 @@ def test_a_person_at_a_terminal_is_asked_before_much_is_done(
     assert bool(standing(url)) is halted
 
 
+@pytest.mark.parametrize(("answer", "halted"), [("yes\n", False), ("no\n", True)])
+def test_a_person_at_a_terminal_is_asked_before_all_trade_again(url: str, answer: str, halted: bool) -> None:
+    assert main(["halt", "--all"]) == 0
+    outer, inner = pty.openpty()
+    command = [sys.executable, "-m", "bot_runtime", "resume", "--all"]
+    with subprocess.Popen(command, stdin=inner, stderr=subprocess.PIPE, text=True, env=os.environ) as process:
+        os.write(outer, answer.encode())
+        _, err = process.communicate(timeout=60)
+    os.close(inner)
+    os.close(outer)
+    assert "ALL bots: clear it? Type yes" in err
+    assert bool(standing(url)) is halted
+
+
 def test_limits_are_set_listed_and_cleared(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["limits", "list"]) == 0
     assert capsys.readouterr().out.startswith("no limits across bots")
