@@ -18,7 +18,7 @@ from bot_runtime.cli import bots_delete, bots_export, bots_import, bots_requests
 from bot_runtime.cli.connection import with_bots
 from bot_runtime.cli.found import all_found
 from bot_runtime.cli.options import AsJson, BotIds
-from bot_runtime.cli.tables import print_json, print_table
+from bot_runtime.cli.tables import cents, print_json, print_table
 from bot_runtime.cli.validate import print_findings
 
 _TRADE = (
@@ -77,6 +77,8 @@ def events(ids: BotIds, *, json: AsJson = False) -> int:
 async def _list(store: BotStore, *, as_json: bool) -> int:
     halts = await HaltStore(store.database).active()
     rows = [_line(row, halts) for row in await store.all()]
+    if not as_json:
+        rows = [row | {"balance": cents(row["balance"]), "pnl": cents(row["pnl"])} for row in rows]
     return print_table(rows, as_json=as_json, empty="no bots; `tradingbot bots import` makes some")
 
 
@@ -136,6 +138,8 @@ async def _trades(store: BotStore, ids: Sequence[int], *, as_json: bool) -> int:
     query = select(*columns).where(trades_table.c.bot_id.in_(ids)).order_by(trades_table.c.id)
     async with store.database.read() as connection:
         rows = [dict(row) for row in (await connection.execute(query)).mappings()]
+    if not as_json:
+        rows = [row | {"net_pnl": cents(row["net_pnl"])} for row in rows]
     found = [row.id for row in await store.all(ids)]
     if found or as_json:
         print_table(rows, as_json=as_json, empty="no trades")

@@ -1,6 +1,6 @@
 """`tradingbot bots performance ID`: the figures that were written of a bot, newest first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -51,13 +51,15 @@ async def _performance(store: BotStore, ids: Sequence[int], limit: int, *, as_js
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:
     figures = row["metrics"] if isinstance(row["metrics"], dict) else {}
-    period = figures.get("period", {})
-    about = {
-        "bot_id": row["bot_id"],
-        "until": f"{str(until)[:16].replace('T', ' ')}Z" if (until := period.get("until")) else None,
-        "for": f"{figures.get('kind', '?')} {figures.get('mark', '')}".strip(),
-        "mode": row["trade_type"],
-        "symbol": row["symbol"],
-        "interval": row["interval"],
-    }
+    market = " ".join(str(row[name]) for name in ("symbol", "interval", "trade_type") if row[name])
+    about = {"bot": row["bot_id"], "period": _period(figures), "market": market}
     return about | {name: figures.get(key) for name, key in _SHOWN.items()}
+
+
+def _period(figures: Mapping[str, Any]) -> str:
+    """`2024-02-20` for a day, `40 trades to 2024-02-21 04:00Z` for a number of trades."""
+    mark = str(figures.get("mark", "?"))
+    if figures.get("kind") != "trades":
+        return mark
+    until = str(figures.get("period", {}).get("until", ""))[:16].replace("T", " ")
+    return f"{mark} trades to {until}Z" if until else f"{mark} trades"

@@ -12,8 +12,9 @@ from typing import Any
 
 from bot_core.models.figures import few_digits
 
+_CENT = Decimal("0.01")
 _WIDEST = 60
-_WORD = 20  # a time, a symbol, an amount: not broken into lines
+_WORD = 24  # a time, a symbol, an amount, a position: not broken into lines
 
 
 def print_json(value: Any) -> None:
@@ -32,6 +33,11 @@ def print_table(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str)
     else:
         _write(rows)
     return 0
+
+
+def cents(amount: Decimal | None) -> Decimal | None:
+    """Money as people read it; less than one keeps its digits, since a quote currency may be bitcoin."""
+    return amount if amount is None or 0 < abs(amount) < 1 else amount.quantize(_CENT)
 
 
 def _write(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -69,7 +75,7 @@ def _cell(value: Any) -> str:
     match value:
         case datetime():
             text = f"{value:%Y-%m-%d %H:%M:%S}Z"
-        case Decimal() if value.is_finite():
+        case Decimal() if value.is_finite() and value != round(value, 2):
             text = few_digits(value)
         case float():
             text = f"{value:.2f}"

@@ -114,7 +114,7 @@ def test_an_export_holds_no_secret_and_replaces_no_file_unasked(url: str, tmp_pa
 
 
 def test_the_history_of_a_document_is_what_has_changed(url: str, capsys) -> None:
-    bot_id = a_bot(url)
+    bot_id = a_bot_that_traded(url)
 
     async def change(database: Database) -> None:
         async with database.write() as connection:
@@ -127,12 +127,14 @@ def test_the_history_of_a_document_is_what_has_changed(url: str, capsys) -> None
     done(url, change)
     assert main(["bots", "history", str(bot_id)]) == 0
     assert [line.rpartition("  ")[2] for line in capsys.readouterr().out.splitlines()] == [
-        "MESSAGE", "data.interval: '1h' -> '4h'", "data.interval: '4h' -> '1d'",
+        "CHANGES", "the first document that ran", "data.interval: '1h' -> '4h'", "data.interval: '4h' -> '1d'",
     ]  # fmt: skip
     assert main(["bots", "history", str(bot_id), "--json"]) == 0
-    assert [row["new_value"] for row in json.loads(capsys.readouterr().out)] == [
-        {"data.interval": "4h"}, {"data.interval": "1d"},
+    assert [row["new"] for row in json.loads(capsys.readouterr().out)] == [
+        None, {"data.interval": "4h"}, {"data.interval": "1d"},
     ]  # fmt: skip
+    assert main(["bots", "history", str(a_bot(url))]) == 0
+    assert capsys.readouterr().out == "no document has run yet\n"
 
 
 def test_a_bot_is_deleted_with_its_trades_only_if_that_is_said(url: str, capsys) -> None:
