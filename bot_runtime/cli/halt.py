@@ -96,7 +96,7 @@ async def _halt(database: Database, whom: _Whom, *, flatten: bool, reason: str, 
         print_json({"halted": [halt_json(halt) for halt in halts]})
     for halt in [] if as_json else halts:
         more = "; positions are closed" if halt.flatten else "; positions are kept, exits go on"
-        print(f"{_name(halt.scope, halt.target_id)} {_are(halt.scope)} halted{more}")
+        print(f"{name_of(halt.scope, halt.target_id)} {_are(halt.scope)} halted{more}")
     return tell_missing(missing)
 
 
@@ -114,10 +114,10 @@ async def _resume(database: Database, whom: _Whom, *, as_json: bool) -> int:
 
 def _tell_resumed(cleared: Mapping[_Target, int], standing: Sequence[Halt]) -> None:
     for (scope, target), count in cleared.items():
-        name = _name(scope, target)
+        name = name_of(scope, target)
         print(f"{name}: halts cleared: {count}" if count else f"{name}: no halt to clear")
     for halt in standing:
-        print(f"still standing: {_name(halt.scope, halt.target_id)} {halt}")
+        print(f"still standing: {name_of(halt.scope, halt.target_id)} {halt}")
 
 
 async def _targets(database: Database, whom: _Whom) -> tuple[list[_Target], list[int]]:
@@ -131,7 +131,7 @@ async def _targets(database: Database, whom: _Whom) -> tuple[list[_Target], list
     return [(HaltScope.BOT, bot_id) for bot_id in known], [bot_id for bot_id in whom.bots if bot_id not in known]
 
 
-def _name(scope: HaltScope, target: int | None) -> str:
+def name_of(scope: HaltScope, target: int | None) -> str:
     return {HaltScope.ALL: "all bots", HaltScope.USER: f"bots of user {target}", HaltScope.BOT: f"bot {target}"}[scope]
 
 

@@ -12,7 +12,7 @@ from bot_core.store.looking import LookingDatabase
 from bot_runtime.cli.connection import looking
 from bot_runtime.cli.fleet_view import FleetLine, Totals, arranged, fleet_lines, totals
 from bot_runtime.cli.fleet_view import Order as By
-from bot_runtime.cli.halt import halt_json
+from bot_runtime.cli.halt import halt_json, name_of
 from bot_runtime.cli.options import AsJson
 from bot_runtime.cli.tables import print_json, print_table
 
@@ -109,7 +109,7 @@ def _cents(amount: Decimal | None) -> Decimal | None:
 
 def _summary(facts: FleetFacts, sums: Totals, where: str) -> str:
     counted = ", ".join(f"{number} {phase}" for phase, number in sums.phases.items()) or "none"
-    halts = "".join(f"\n{halt}" for halt in facts.halts)
+    halts = "".join(f"\n{name_of(halt.scope, halt.target_id)}: {halt}" for halt in facts.halts)
     return (
         f"{sums.bots} bots: {counted}; P&L today {sums.today:+.2f}, total {sums.pnl:+.2f}, "
         f"unrealised {sums.unrealised:+.2f}; exposure {sums.exposure:.2f}; open orders {sums.orders}; "
