@@ -2,10 +2,6 @@
 
 import copy
 import json
-import os
-import subprocess
-import sys
-from typing import Any
 
 from sqlalchemy import text
 
@@ -51,26 +47,3 @@ async def test_rows_are_judged_each_alone_and_exported_without_secrets(sqlite_ur
     assert (exported["broker"]["api_key"], exported["name"]) == ("***", "has token=***")
     assert exported["strategy"] == a_document()["strategy"]
     assert "Kf93" not in json.dumps(exported)
-
-    status, out, _ = command(sqlite_url, "validate", str(good))
-    assert (status, out.splitlines()[0]) == (0, f"bot {good}: valid")
-    assert "can't be read" in command(sqlite_url, "validate")[1]
-    status, out, _ = command(sqlite_url, "validate", "--json")
-    assert status == 1
-    assert [row["valid"] for row in json.loads(out)] == [True, False, False]
-    assert json.loads(command(sqlite_url, "export", str(good))[1]) == exported
-    assert command(sqlite_url, "versions", str(good)) == (0, f"bot {good} never ran\n", "")
-    status, _, err = command(sqlite_url, "export", "99")
-    assert (status, err) == (1, "tradingbot: no bot has the id 99\n")
-
-
-def command(url: str, *arguments: str) -> tuple[int, Any, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "bot_runtime", "config", *arguments],
-        env=os.environ | {"DATABASE_URL": url},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    return done.returncode, done.stdout, done.stderr

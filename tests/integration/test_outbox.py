@@ -75,7 +75,8 @@ async def a_journal(database: Database, bot_id: int) -> BotJournal:
     assert row is not None
     config = parse_config(row.config).config
     assert config is not None
-    return BotJournal(database, LeaseStore(database, "here"), await the_lease(database, bot_id), row, config, "paper")
+    leases, lease = LeaseStore(database, "here"), await the_lease(database, bot_id)
+    return BotJournal(database, leases, lease, row, config, "paper", "b1-3f2a91c0-e1")
 
 
 async def test_each_fill_is_told_on_each_channel_with_its_order_and_what_it_earned(database: Database) -> None:
@@ -198,7 +199,7 @@ async def test_errors_of_each_kind_reach_owner_and_admins(database: Database) ->
     store, journal = BotStore(database, actor="test"), await a_journal(database, bot_id)
     await store.failed(bot_id, "kept", keep_status=True)
     await store.failed(bot_id, "too often", quarantine=Quarantine(5, "hash"))
-    await journal.alert("alert", "rejected", correlation_id="tb1-en-1")
+    await journal.alert("alert", "rejected", client_order_id="tb1-en-1")
     told = [(row["recipient_id"], row["priority"], row["content"]["message"]) for row in await queued(database)]
     assert told == [
         (to, priority, f"[a bot] {words} (Paper Trading)")
@@ -206,7 +207,7 @@ async def test_errors_of_each_kind_reach_owner_and_admins(database: Database) ->
         for to in ("2", "900")
     ]
     about = (await queued(database))[-1]["metadata"]
-    assert (about["correlation_id"], about["client_order_id"]) == ("tb1-en-1", "tb1-en-1")
+    assert (about["correlation_id"], about["client_order_id"]) == ("b1-3f2a91c0-e1", "tb1-en-1")
 
 
 @pytest.mark.parametrize(

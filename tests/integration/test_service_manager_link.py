@@ -63,7 +63,8 @@ async def test_a_database_that_is_down_does_not_put_off_ready_and_is_told(tmp_pa
     url = f"sqlite:///{tmp_path / 'later.db'}"
     with NotifyListener(tmp_path) as manager, Service(tmp_path, url, "serve", NOTIFY_SOCKET=manager.address) as service:
         wait_until(lambda: manager.values("READY"), 30, "READY", tell=service.log.read_text)
-        wait_until(lambda: "no bots; waits: the database does not answer" in manager.values("STATUS"), 10, "why")
+        why = "no bots; waits: the database lacks tables; run `tradingbot db upgrade` first"
+        wait_until(lambda: why in manager.values("STATUS"), 10, "why")
         assert service.get("/healthz")[0] == 200
         upgrade(url)
         await new_bot(url)

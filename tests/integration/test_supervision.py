@@ -12,7 +12,7 @@ from bot_core.models.errors import TransientError
 from bot_core.models.extensions import Group, use_extensions
 from bot_core.schema import messages, orders
 from bot_core.store.database import Database
-from bot_runtime import health, plugins, strategy_manager
+from bot_runtime import liveness, plugins, strategy_manager
 from bot_runtime.brokers.paper import PaperBroker
 from bot_runtime.engine import bot_instance
 from bot_runtime.engine.board import FleetBoard, Phase
@@ -242,7 +242,7 @@ async def test_a_loop_that_can_not_be_cancelled_is_left_told_and_fails_the_probe
 ) -> None:
     monkeypatch.setattr(strategy_manager, "_LOOK_SECONDS", 0.6)
     monkeypatch.setattr(bot_instance, "CANCEL_SECONDS", 0.5)
-    monkeypatch.setattr(health, "_MENDED", 1.0)
+    monkeypatch.setattr(liveness, "_MENDED", 1.0)
     FAULTS.add("cling")
     progress = Progress()
     async with running(sqlite_url, stall_seconds=1.0, around={"progress": progress}) as seen:
