@@ -109,10 +109,11 @@ def _cents(amount: Decimal | None) -> Decimal | None:
 
 def _summary(facts: FleetFacts, sums: Totals, where: str) -> str:
     counted = ", ".join(f"{number} {phase}" for phase, number in sums.phases.items()) or "none"
+    waiting = facts.notifications.get("PENDING", 0) + facts.notifications.get("PROCESSING", 0)
     halts = "".join(f"\n{name_of(halt.scope, halt.target_id)}: {halt}" for halt in facts.halts)
     return (
         f"{sums.bots} bots: {counted}; P&L today {sums.today:+.2f}, total {sums.pnl:+.2f}, "
         f"unrealised {sums.unrealised:+.2f}; exposure {sums.exposure:.2f}; open orders {sums.orders}; "
-        f"{len(facts.halts)} halts; notifications {dict(facts.notifications) or 'none waiting'}\n"
+        f"{len(facts.halts)} halts; notifications {waiting} pending, {facts.notifications.get('FAILED', 0)} failed\n"
         f"{where}, {facts.at:%Y-%m-%d %H:%M:%S} UTC{halts}"
     )
