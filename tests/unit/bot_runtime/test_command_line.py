@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,9 @@ def test_a_reader_that_is_gone_before_the_first_word_is_no_trouble_either() -> N
 def test_ctrl_c_ends_a_command_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     command = [*TRADINGBOT, "db", "upgrade", "--wait", "600"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    # A suite that runs in the background of a shell has children who ignore the signal.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heard) as process:  # noqa: PLW1509  # no lock is held
         assert process.stderr is not None
         assert process.stderr.readline().startswith("waiting for the database")
         process.send_signal(signal.SIGINT)
