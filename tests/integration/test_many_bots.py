@@ -16,7 +16,7 @@ from bot_core.models.errors import DatabaseUnavailableError, TransientError
 from bot_core.schema import bots, orders, positions, trades
 from bot_core.store.database import Database
 from bot_core.store.journal import WORKING, OrderState
-from bot_runtime import broker_manager, strategy_manager
+from bot_runtime import broker_manager, row_reader
 from bot_runtime.brokers.base import Fence, NotSentError, UnknownOutcomeError, VenueUnavailableError
 from bot_runtime.brokers.registry import build_broker
 from bot_runtime.domain.bar import Bar
@@ -249,7 +249,7 @@ def disturb(patched: pytest.MonkeyPatch) -> dict[int, Dice]:
     patched.setattr(broker_manager, "build_broker", flaky_broker)
     patched.setattr(assembly, "build_strategy", maybe_raising)
     patched.setattr(bot_instance, "backoff_seconds", soon)
-    patched.setattr(strategy_manager, "backoff_seconds", soon)
+    patched.setattr(row_reader, "backoff_seconds", soon)
     return dice
 
 
