@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from bot_core.models.config import BotConfig
+from bot_core.models.figures import iso_utc
 from bot_runtime.brokers.registry import build_broker
 from bot_runtime.brokers.watched import WatchedBroker
 from bot_runtime.domain.market import MarketRules
@@ -80,7 +81,7 @@ def _summary(account: str, brokers: dict[int, WatchedBroker]) -> dict[str, Any]:
         "connected": sum(broker.connected for broker in brokers.values()),
         "trouble": {str(bot_id): broker.trouble for bot_id, broker in brokers.items() if broker.trouble},
         "clock_skew_seconds": None if widest is None else round(widest, 3),
-        "last_answer": max(answers).isoformat().replace("+00:00", "Z") if answers else None,
+        "last_answer": iso_utc(max(answers)) if answers else None,
     }
 
 

@@ -87,8 +87,13 @@ class Companions:
                 failures = 1 if clock() - started > _HEALTHY_SECONDS else failures + 1
                 _log.error("companion_failed", name=companion.name, error=str(error), retry=failures, exc_info=error)
                 told.state, told.failures, told.error = "failed", failures, masked(first_line(error))
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stop.wait(), backoff_seconds(failures))
+                await pause(self._stop, backoff_seconds(failures))
             else:
                 told.state = "ended"
                 return
+
+
+async def pause(stop: asyncio.Event, seconds: float) -> None:
+    """Wait so long, or until `stop` is set."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)

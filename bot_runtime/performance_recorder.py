@@ -6,7 +6,6 @@ the bot's own bars, so bars of the past give the rows of the past.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +15,7 @@ from bot_core.correlation import about_bot
 from bot_core.models.errors import LeaseLostError
 from bot_core.store.database import Database
 from bot_core.store.leases import Lease
+from bot_runtime.companions import pause
 from bot_runtime.engine.board import BotBoard, FleetBoard, Phase
 from bot_runtime.engine.track_record import Closed, History, due_marks, figures
 from bot_runtime.feeds.intervals import next_open
@@ -52,8 +52,7 @@ class PerformanceRecorder:
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), self._seconds)
+            await pause(stop, self._seconds)
             await self.record()
 
     async def record(self) -> None:

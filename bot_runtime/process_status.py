@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from bot_core.models.halt import Halt
+from bot_core.models.figures import iso_utc
 from bot_runtime.broker_manager import BrokerManager
 from bot_runtime.companions import Companions
 from bot_runtime.row_reader import RowReader
@@ -30,26 +30,10 @@ class ProcessStatus:
     def to_json(self) -> dict[str, Any]:
         return {
             "version": self._version,
-            "started_at": _iso(self._started_at),
+            "started_at": iso_utc(self._started_at),
             "unready": self._unready(),
             "database": self._rows.to_json(),
             "brokers": self._brokers.summary(),
             "companions": self._companions.to_json(),
-            "halts": [_halt(halt) for halt in self._rows.halts],
+            "halts": [halt.facts() | {"since": iso_utc(halt.created_at)} for halt in self._rows.halts],
         }
-
-
-def _halt(halt: Halt) -> dict[str, Any]:
-    return {
-        "id": halt.id,
-        "scope": halt.scope,
-        "target_id": halt.target_id,
-        "flatten": halt.flatten,
-        "reason": halt.reason,
-        "by": halt.created_by,
-        "since": _iso(halt.created_at),
-    }
-
-
-def _iso(time: datetime) -> str:
-    return time.isoformat().replace("+00:00", "Z")

@@ -13,6 +13,7 @@ import structlog
 from bot_core.logs import masked
 from bot_core.models.bot import BotRow
 from bot_core.models.errors import FatalError, SchemaMissingError, first_line
+from bot_core.models.figures import iso_utc
 from bot_core.models.halt import Halt
 from bot_core.store.bots import BotStore
 from bot_core.store.halts import HaltStore
@@ -90,7 +91,7 @@ class RowReader:
         return {
             "url": self._store.database.safe_url,
             "state": self.state,
-            "since": self.since.isoformat().replace("+00:00", "Z"),
+            "since": iso_utc(self.since),
             "failures": self.failures,
             "error": self.error or None,
         }

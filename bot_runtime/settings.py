@@ -45,16 +45,16 @@ class Settings:
         cls, environment: Mapping[str, str] = os.environ, *, default_host: str = ANY_ADDRESS
     ) -> "Settings":
         """Raise FatalError for a value that is not allowed, naming the variable, the value and what is."""
-        lease = _number(environment, "TRADINGBOT_LEASE_SECONDS", cls.lease_seconds, low=3)
+        lease = number(environment, "TRADINGBOT_LEASE_SECONDS", cls.lease_seconds, low=3)
         beat = min(cls.heartbeat_seconds, lease / 3)
         return cls(
             database_url=environment.get("DATABASE_URL") or DEFAULT_URL,
-            port=int(_number(environment, "PORT", cls.port, low=0, high=65535)),
+            port=int(number(environment, "PORT", cls.port, low=0, high=65535)),
             host=environment.get("HOST") or default_host,
             http_token=_token(environment),
-            poll_seconds=_number(environment, "TRADINGBOT_POLL_SECONDS", cls.poll_seconds, low=0.1),
+            poll_seconds=number(environment, "TRADINGBOT_POLL_SECONDS", cls.poll_seconds, low=0.1),
             # A lease must outlast two heartbeats that fail.
-            heartbeat_seconds=_number(
+            heartbeat_seconds=number(
                 environment,
                 "TRADINGBOT_HEARTBEAT_SECONDS",
                 beat,
@@ -62,12 +62,12 @@ class Settings:
                 high=lease / 3,
             ),
             lease_seconds=lease,
-            stall_seconds=_number(environment, "TRADINGBOT_STALL_SECONDS", cls.stall_seconds, low=45),
-            drain_seconds=_number(environment, "TRADINGBOT_DRAIN_SECONDS", cls.drain_seconds, low=0),
+            stall_seconds=number(environment, "TRADINGBOT_STALL_SECONDS", cls.stall_seconds, low=45),
+            drain_seconds=number(environment, "TRADINGBOT_DRAIN_SECONDS", cls.drain_seconds, low=0),
             quarantine_failures=int(
-                _number(environment, "TRADINGBOT_QUARANTINE_FAILURES", cls.quarantine_failures, low=1, high=1000)
+                number(environment, "TRADINGBOT_QUARANTINE_FAILURES", cls.quarantine_failures, low=1, high=1000)
             ),
-            quarantine_minutes=_number(
+            quarantine_minutes=number(
                 environment, "TRADINGBOT_QUARANTINE_MINUTES", cls.quarantine_minutes, low=0.1, high=1440
             ),
             exit_when_blocked=_flag(environment, "TRADINGBOT_EXIT_WHEN_BLOCKED", default=cls.exit_when_blocked),
@@ -80,17 +80,18 @@ def _watching(environment: Mapping[str, str]) -> dict[str, Any]:
     """When the process warns of what it uses, as shares of 1 and seconds, and how often it writes figures."""
     default = Settings
     return {
-        "warn_cpu": _number(environment, "TRADINGBOT_WARN_CPU", default.warn_cpu, low=0.01, high=100),
-        "warn_memory": _number(environment, "TRADINGBOT_WARN_MEMORY", default.warn_memory, low=0.01, high=1),
-        "warn_fds": _number(environment, "TRADINGBOT_WARN_FDS", default.warn_fds, low=0.01, high=1),
-        "warn_loop_lag": _number(environment, "TRADINGBOT_WARN_LOOP_LAG", default.warn_loop_lag, low=0.01, high=60),
+        "warn_cpu": number(environment, "TRADINGBOT_WARN_CPU", default.warn_cpu, low=0.01, high=100),
+        "warn_memory": number(environment, "TRADINGBOT_WARN_MEMORY", default.warn_memory, low=0.01, high=1),
+        "warn_fds": number(environment, "TRADINGBOT_WARN_FDS", default.warn_fds, low=0.01, high=1),
+        "warn_loop_lag": number(environment, "TRADINGBOT_WARN_LOOP_LAG", default.warn_loop_lag, low=0.01, high=60),
         "performance_trades": int(
-            _number(environment, "TRADINGBOT_PERFORMANCE_TRADES", default.performance_trades, low=1, high=100_000)
+            number(environment, "TRADINGBOT_PERFORMANCE_TRADES", default.performance_trades, low=1, high=100_000)
         ),
     }
 
 
-def _number(environment: Mapping[str, str], name: str, default: float, *, low: float, high: float = 86_400) -> float:
+def number(environment: Mapping[str, str], name: str, default: float, *, low: float, high: float = 86_400) -> float:
+    """A variable's value. Raise FatalError for one that is no number, or outside, naming all three."""
     text = environment.get(name)
     if not text:
         return default

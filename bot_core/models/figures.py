@@ -1,6 +1,7 @@
 """What a bot's tables say beyond its row, for whoever shows it. Pure: no I/O."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 
@@ -27,3 +28,8 @@ def few_digits(amount: Decimal) -> str:
     places = 6 - (amount.adjusted() + 1)
     rounded = round(amount, max(places, 0))
     return f"{rounded.normalize():f}"
+
+
+def iso_utc(time: datetime) -> str:
+    """ISO 8601 with Z, of a time that is aware UTC."""
+    return time.isoformat().replace("+00:00", "Z")

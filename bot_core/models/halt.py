@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 
 class HaltScope(StrEnum):
@@ -31,6 +32,18 @@ class Halt:
         whom = {HaltScope.BOT: "this bot", HaltScope.USER: "this user's bots", HaltScope.ALL: "all bots"}[self.scope]
         why = f": {self.reason}" if self.reason else ""
         return f"halted ({whom}) by {self.created_by} since {self.created_at:%Y-%m-%d %H:%M:%S} UTC{why}"
+
+    def facts(self) -> dict[str, Any]:
+        """What programs are told; `since` is aware UTC."""
+        return {
+            "id": self.id,
+            "scope": self.scope,
+            "target_id": self.target_id,
+            "flatten": self.flatten,
+            "reason": self.reason,
+            "by": self.created_by,
+            "since": self.created_at,
+        }
 
     def concerns(self, bot_id: int, user_id: int) -> bool:
         """Whether it halts this bot of this user."""

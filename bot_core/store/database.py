@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import ColumnElement, Interval, bindparam, event, func, literal
 from sqlalchemy.engine import URL, make_url
@@ -21,6 +21,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from bot_core.models.errors import DatabaseUnavailableError, FatalError, SchemaMissingError, first_line
 from bot_core.schema.types import AwareUTC
+
+if TYPE_CHECKING:
+    import aiosqlite
 
 DEFAULT_URL = "sqlite:///tradingbot.db"
 TRANSACTION_SECONDS = 10.0
@@ -82,7 +85,9 @@ class Database:
 
     def _sqlite_engine(self) -> AsyncEngine:
         engine = create_async_engine(
-            self.url.set(drivername="sqlite+aiosqlite"), connect_args={"timeout": 10}, hide_parameters=True
+            self.url.set(drivername="sqlite+aiosqlite"),
+            connect_args={"timeout": 10, "async_creator_fn": open_sqlite},
+            hide_parameters=True,
         )
         event.listen(engine.sync_engine, "connect", prepare_sqlite)
         event.listen(engine.sync_engine, "begin", begin_immediate)
@@ -174,6 +179,25 @@ def postgres_connect_args(url: URL) -> dict[str, Any]:
         "application_name": "tradingbot",
         "options": f"{options} -c timezone=UTC -c statement_timeout=8s -c idle_in_transaction_session_timeout=30s",
     }
+
+
+async def open_sqlite(*arguments: Any, **options: Any) -> "aiosqlite.Connection":
+    """Open a file; who is cancelled meanwhile leaves no connection, and no thread of one, behind."""
+    import aiosqlite  # noqa: PLC0415  # a pod on PostgreSQL never needs it
+
+    connection = aiosqlite.connect(*arguments, **options)
+    connection._thread.daemon = True  # noqa: SLF001  # as SQLAlchemy does it where it opens: a process may end at any time
+    opening = asyncio.ensure_future(connection)
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_unwanted)
+        raise
+
+
+def _close_unwanted(opening: "asyncio.Future[aiosqlite.Connection]") -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().stop()
 
 
 def prepare_sqlite(connection: Any, _record: Any) -> None:

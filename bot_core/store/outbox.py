@@ -86,20 +86,20 @@ async def queue(
     gone is the caller's matter.
     """
     at, targets = datetime.now(UTC), Targets.of(os.environ)
-    correlation = correlation_id or bound_correlation()
+    letter: Letter | None = None
     async with _apart(connection, subject) as begin:
-        letter = _correlated(write(), correlation)
+        letter = _correlated(write(), correlation_id or bound_correlation())
         told = build_messages(subject, letter, targets, at=at)
         if told:
             await begin()
             await connection.execute(insert(messages), told)
+    if letter is None or letter.purpose is not Purpose.ERROR or subject.simulated:
+        return
     async with _apart(connection, subject) as begin:
-        letter = _correlated(write(), correlation)
-        if letter.purpose is Purpose.ERROR and not subject.simulated:
-            await begin()
-            copies = build_copies(subject, letter, await admins_of(connection), at=at)
-            if copies:
-                await connection.execute(insert(messages), copies)
+        await begin()
+        copies = build_copies(subject, letter, await admins_of(connection), at=at)
+        if copies:
+            await connection.execute(insert(messages), copies)
 
 
 def _correlated(letter: Letter, correlation: str | None) -> Letter:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 
@@ -93,7 +93,7 @@ async def _halt(database: Database, whom: _Whom, *, flatten: bool, reason: str, 
     store = HaltStore(database)
     halts = [await store.halt(scope, target, flatten=flatten, reason=reason, by=actor()) for scope, target in targets]
     if as_json:
-        print_json({"halted": [halt_json(halt) for halt in halts]})
+        print_json({"halted": [halt.facts() for halt in halts]})
     for halt in [] if as_json else halts:
         more = "; positions are closed" if halt.flatten else "; positions are kept, exits go on"
         print(f"{name_of(halt.scope, halt.target_id)} {_are(halt.scope)} halted{more}")
@@ -106,7 +106,7 @@ async def _resume(database: Database, whom: _Whom, *, as_json: bool) -> int:
     cleared = {target: await store.resume(*target, by=actor()) for target in targets}
     standing = await store.active()
     if as_json:
-        print_json({"cleared": sum(cleared.values()), "standing": [halt_json(halt) for halt in standing]})
+        print_json({"cleared": sum(cleared.values()), "standing": [halt.facts() for halt in standing]})
     else:
         _tell_resumed(cleared, standing)
     return tell_missing(missing)
@@ -137,15 +137,3 @@ def name_of(scope: HaltScope, target: int | None) -> str:
 
 def _are(scope: HaltScope) -> str:
     return "is" if scope is HaltScope.BOT else "are"
-
-
-def halt_json(halt: Halt) -> dict[str, Any]:
-    return {
-        "id": halt.id,
-        "scope": halt.scope,
-        "target_id": halt.target_id,
-        "flatten": halt.flatten,
-        "reason": halt.reason,
-        "by": halt.created_by,
-        "since": halt.created_at,
-    }

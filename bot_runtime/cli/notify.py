@@ -1,7 +1,6 @@
 """`tradingbot notify`: delivers messages and reads commands, without bots. What runs beside the operator."""
 
 import asyncio
-import signal
 from contextlib import suppress
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from bot_runtime.engine.progress import Progress
 from bot_runtime.health import HealthServer
 from bot_runtime.notifications.companion import build_dispatcher
 from bot_runtime.settings import THIS_MACHINE, Settings
+from bot_runtime.system.stop_signals import on_stop_signals
 
 _NO_CHANNEL = (
     "no channel can be used here: set SMTP_SERVER, TELEGRAM_BOT_TOKEN, SLACK_BOT_TOKEN, WEBHOOK_URL or APPRISE_URLS "
@@ -54,9 +54,7 @@ async def _deliver(settings: Settings) -> int:
         stall_seconds=settings.stall_seconds,
         token=settings.http_token,
     )
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    on_stop_signals(lambda _: stop.set())
     await health.start()
     companions = Companions([dispatcher])
     companions.start()

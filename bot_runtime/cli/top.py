@@ -12,7 +12,7 @@ from bot_core.store.looking import LookingDatabase
 from bot_runtime.cli.connection import looking
 from bot_runtime.cli.fleet_view import FleetLine, Totals, arranged, fleet_lines, totals
 from bot_runtime.cli.fleet_view import Order as By
-from bot_runtime.cli.halt import halt_json, name_of
+from bot_runtime.cli.halt import name_of
 from bot_runtime.cli.options import AsJson
 from bot_runtime.cli.tables import print_json, print_table
 
@@ -73,7 +73,7 @@ def snapshot(facts: FleetFacts, where: str, sums: Totals, lines: list[FleetLine]
         "at": facts.at,
         "database": where,
         "totals": sums.to_json(),
-        "halts": [halt_json(halt) for halt in facts.halts],
+        "halts": [halt.facts() for halt in facts.halts],
         "notifications": dict(facts.notifications),
         "bots": [line.to_json() for line in lines],
         "trades": [_news(news) for news in facts.trades],

@@ -5,10 +5,10 @@ Pure: bars in, result out.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from bot_core.models.figures import iso_utc
 from bot_runtime.brokers.paper_venue import PaperVenue, Simulation
 from bot_runtime.domain.account import Account
 from bot_runtime.domain.bar import Bar
@@ -185,29 +185,25 @@ def _silent(_done: int) -> None:
 
 def _trade_json(trade: Trade) -> dict[str, Any]:
     return {
-        "entry_time": _iso(trade.entry_time),
+        "entry_time": iso_utc(trade.entry_time),
         "entry_price": float(trade.entry_price),
         "size": float(trade.size),
         "direction": trade.direction.value,
-        "exit_time": _iso(trade.exit_time),
+        "exit_time": iso_utc(trade.exit_time),
         "exit_price": float(trade.exit_price),
         "exit_reason": trade.exit_reason,
         "gross_pnl": float(trade.gross_pnl),
         "net_pnl": float(trade.net_pnl),
         "commission": float(trade.commission),
-        "signal_time": _iso(trade.signal_time),
+        "signal_time": iso_utc(trade.signal_time),
     }
 
 
 def _position_json(position: Position) -> dict[str, Any]:
     return {
-        "entry_time": _iso(position.entry_time),
+        "entry_time": iso_utc(position.entry_time),
         "entry_price": float(position.entry_price),
         "size": float(position.quantity),
         "direction": position.direction.value,
-        "signal_time": _iso(position.signal_time),
+        "signal_time": iso_utc(position.signal_time),
     }
-
-
-def _iso(time: datetime) -> str:
-    return time.isoformat().replace("+00:00", "Z")

@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from bot_core.models.figures import few_digits
+from bot_core.models.figures import few_digits, iso_utc
 from bot_runtime.domain.position import Position
 from bot_runtime.domain.trade import Trade
 from bot_runtime.engine.figures import ProcessFigures
@@ -207,4 +207,4 @@ def _text(amount: Decimal | None) -> str | None:
 
 
 def _iso(time: datetime | None) -> str | None:
-    return None if time is None else time.isoformat().replace("+00:00", "Z")
+    return None if time is None else iso_utc(time)

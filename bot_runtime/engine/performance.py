@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from bot_core.models.figures import iso_utc
 from bot_runtime.domain.bar import from_epoch_ms
 from bot_runtime.domain.money import ZERO
 from bot_runtime.domain.trade import Trade
@@ -219,7 +220,7 @@ def _plain(value: Any) -> Any:
         case Decimal():
             return float(value)
         case datetime():
-            return value.isoformat().replace("+00:00", "Z")
+            return iso_utc(value)
         case timedelta():
             return value.total_seconds()
         case _:

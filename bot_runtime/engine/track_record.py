@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from bot_core.models.figures import iso_utc
 from bot_runtime.domain.bar import epoch_ms
 from bot_runtime.domain.money import ZERO
 from bot_runtime.engine.equity import Equity
@@ -97,7 +98,7 @@ def figures(history: History, mark: Mark) -> dict[str, Any]:
     found = {
         "kind": str(mark.kind),
         "mark": mark.name,
-        "period": {"from": _iso(start), "until": _iso(mark.until)},
+        "period": {"from": iso_utc(start), "until": iso_utc(mark.until)},
         "trades": len(closed),
         "wins": len(won),
         "losses": len(lost),
@@ -140,7 +141,3 @@ def _exposure(history: History, start: datetime, until: datetime) -> float | Non
         spells.append((history.open_since, until))
     held = sum((min(end, until) - begin).total_seconds() for begin, end in spells if begin < until)
     return _PERCENT * held / span
-
-
-def _iso(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")

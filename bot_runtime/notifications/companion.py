@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from bot_core.models.errors import FatalError
 from bot_core.models.extensions import Group
 from bot_core.store.database import Database
 from bot_runtime.notifications.metrics import FIGURES
 from bot_runtime.notifications.registry import Channels, build_channels, configured_names, switched_off
 from bot_runtime.plugins import installed_plugins
+from bot_runtime.settings import number
 
 if TYPE_CHECKING:
     from bot_runtime.notifications.dispatcher import CommandReader, Dispatcher, DispatchRhythm
@@ -91,19 +91,6 @@ def _commands(channels: Channels, database: Database) -> "CommandReader | None":
 def _rhythm(environment: Mapping[str, str]) -> "DispatchRhythm":
     from bot_runtime.notifications.dispatcher import DispatchRhythm  # noqa: PLC0415
 
-    days = _number(environment, _DAYS, DispatchRhythm.expire / 86_400, low=0.01, high=365)
-    retry = _number(environment, _RETRY, DispatchRhythm.retry, low=0.05, high=600)
+    days = number(environment, _DAYS, DispatchRhythm.expire / 86_400, low=0.01, high=365)
+    retry = number(environment, _RETRY, DispatchRhythm.retry, low=0.05, high=600)
     return DispatchRhythm(expire=days * 86_400, retry=retry)
-
-
-def _number(environment: Mapping[str, str], name: str, default: float, *, low: float, high: float) -> float:
-    text = environment.get(name)
-    if not text:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not low <= value <= high:
-        raise FatalError(f"{name} is {text!r}; allowed: a number from {low:g} to {high:g}")
-    return value

@@ -19,6 +19,7 @@ from bot_core.store.database import Database
 from bot_core.store.duties import Duty, DutyStore
 from bot_core.store.listen import backoff_seconds
 from bot_core.store.message_queue import EXPIRE_SECONDS, MessageQueue
+from bot_runtime.companions import pause
 from bot_runtime.notifications.base import Notifier
 from bot_runtime.notifications.lane import Lane
 from bot_runtime.notifications.metrics import NotificationFigures
@@ -97,16 +98,16 @@ class Dispatcher:
                     failures = 0
                     self.trouble = None
                     if not worked:
-                        await _pause(stop, self._rhythm.candidate)
+                        await pause(stop, self._rhythm.candidate)
                 except LeaseLostError as error:
                     _log.warning("duty_lost", duty=DUTY, error=first_line(error))
-                    await _pause(stop, self._rhythm.candidate)
+                    await pause(stop, self._rhythm.candidate)
                 except Exception as error:  # noqa: BLE001  # the clients stay open for the next term
                     failures += 1
                     self.trouble = masked(first_line(error))
                     why = None if isinstance(error, TradingBotError) else error
                     _log.warning("dispatch_interrupted", error=self.trouble, retry=failures, exc_info=why)
-                    await _pause(stop, backoff_seconds(failures))
+                    await pause(stop, backoff_seconds(failures))
         finally:
             await self.aclose()
 
@@ -160,7 +161,7 @@ class Dispatcher:
 
     async def _renewing(self, duty: Duty, over: asyncio.Event) -> None:
         while not over.is_set():
-            await _pause(over, self._duties.seconds / 3)
+            await pause(over, self._duties.seconds / 3)
             if not over.is_set():
                 await self._duties.renew(duty)
 
@@ -173,7 +174,7 @@ class Dispatcher:
             if clock() - swept >= self._rhythm.reclaim:
                 swept = clock()
                 await queue.reclaim(self._notifiers)
-            await _pause(over, self._rhythm.figures)
+            await pause(over, self._rhythm.figures)
 
     async def _lanes(self, queue: MessageQueue, over: asyncio.Event) -> None:
         """Look once a second what waits, and set the lanes of those channels to work."""
@@ -192,7 +193,7 @@ class Dispatcher:
                     await busy.pop(name)
                 for name in await queue.waiting(lanes.keys() - busy.keys()):
                     busy[name] = asyncio.create_task(lanes[name].drain(), name=f"notifications-{name}")
-                await _pause(over, self._rhythm.poll)
+                await pause(over, self._rhythm.poll)
         finally:
             await _ended(busy.values())
 
@@ -205,7 +206,7 @@ class Dispatcher:
                 raise
             except Exception as error:  # noqa: BLE001  # messages are delivered whatever it was
                 _log.error("extra_work_failed", error=masked(first_line(error)), exc_info=error)
-            await _pause(over, self._rhythm.extra)
+            await pause(over, self._rhythm.extra)
 
 
 def _raise_from(task: "asyncio.Future[Any]") -> None:
@@ -225,8 +226,3 @@ async def _ended(tasks: "Collection[asyncio.Task[None]]") -> None:
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)

@@ -7,7 +7,6 @@ rows waiting and uses up none of their retries. Lanes don't wait for each other.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 
 import structlog
 
@@ -16,6 +15,7 @@ from bot_core.models.errors import DatabaseUnavailableError, first_line
 from bot_core.models.queued_message import QueuedMessage
 from bot_core.store.listen import backoff_seconds
 from bot_core.store.message_queue import UNKNOWN, MessageQueue
+from bot_runtime.companions import pause
 from bot_runtime.notifications.base import (
     ChannelDownError,
     Delivery,
@@ -240,8 +240,7 @@ class Lane:
 
     async def _pause(self, seconds: float) -> None:
         if seconds > 0:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), seconds)
+            await pause(self._stop, seconds)
 
 
 def _words(error: BaseException) -> str:

@@ -25,6 +25,7 @@ from bot_core.store.database import Database
 from bot_core.store.duties import Duty
 from bot_core.store.halts import Also, HaltStore
 from bot_core.store.listen import backoff_seconds
+from bot_runtime.companions import pause
 from bot_runtime.notifications.fleet_report import fleet_report
 from bot_runtime.notifications.metrics import NotificationFigures
 from bot_runtime.notifications.telegram import seconds_of, translated
@@ -85,7 +86,7 @@ class TelegramCommands:
                 failures += 1
                 words = str(translated(error)) if isinstance(error, TelegramError) else first_line(error)
                 _log.warning("commands_not_read", error=words, retry=failures)
-                await _pause(stop, _wait(error, failures))
+                await pause(stop, _wait(error, failures))
 
     async def _next(self, duty: Duty, stop: asyncio.Event) -> tuple[telegram.Update, ...]:
         async with self._database.write() as connection:
@@ -232,8 +233,3 @@ def _wait(error: Exception, failures: int) -> float:
     if isinstance(error, RetryAfter):
         return max(pause, seconds_of(error))
     return pause
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)

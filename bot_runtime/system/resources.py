@@ -8,11 +8,11 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import structlog
 
+from bot_runtime.companions import pause
 from bot_runtime.engine.figures import Resources
 from bot_runtime.system.cgroup import cpu_limit, memory_limit
 from bot_runtime.system.pressure import Change, Pressure, Thresholds
@@ -56,8 +56,7 @@ class ResourceWatch:
         turns = 0
         while not stop.is_set():
             due = loop.time() + self._turn_seconds
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), self._turn_seconds)
+            await pause(stop, self._turn_seconds)
             self._lags.append(max(0.0, loop.time() - due) if not stop.is_set() else 0.0)
             turns += 1
             if turns % self._turns == 0:

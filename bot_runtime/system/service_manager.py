@@ -11,11 +11,10 @@ does not run at all, which is as it should be.
 import asyncio
 import os
 from collections.abc import Callable
-from contextlib import suppress
 
 import structlog
 
-from bot_runtime.companions import Companion
+from bot_runtime.companions import Companion, pause
 from bot_runtime.engine.board import FleetBoard
 from bot_runtime.liveness import Liveness
 from bot_runtime.system.notify import NotifySocket, watchdog_seconds
@@ -66,8 +65,7 @@ class ServiceManagerLink:
         started = clock()
         while not stop.is_set():
             self._look(clock(), waited=clock() - started)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), self._look_seconds if self._ready else _FIRST_LOOK_SECONDS)
+            await pause(stop, self._look_seconds if self._ready else _FIRST_LOOK_SECONDS)
         if self._stopping():
             self._tell_stopping()
 

@@ -1,12 +1,14 @@
 """Databases for integration tests: each test gets its own, cloned from a migrated template."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from bot_core.store.database import Database
 from bot_core.store.upgrade import upgrade
+from support.outgoing import Receivers, receivers
 from support.postgres import PostgresServer, find_postgres
 
 
@@ -48,3 +50,16 @@ def sqlite_url(tmp_path: Path) -> str:
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def database_url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url"))
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url)
+    yield database
+    await database.aclose()
+
+
+@pytest.fixture
+def outside() -> Iterator[Receivers]:
+    with receivers() as found:
+        yield found

@@ -1,5 +1,4 @@
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,13 +9,6 @@ from bot_core.store.database import Database
 from bot_core.store.duties import DutyStore
 from bot_core.store.message_queue import MessageQueue
 from support.outgoing import deliveries, queue, statuses
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url)
-    yield database
-    await database.aclose()
 
 
 async def a_queue(database: Database, holder: str) -> MessageQueue:

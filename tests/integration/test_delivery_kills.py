@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,19 +22,12 @@ from support.outgoing import (
     dispatching,
     eventually,
     queue,
-    receivers,
     statuses,
 )
 from support.scripted_venue import Crash
 from support.service import Service
 from support.stand_ins import Arrived, Mode
 from support.waiting import wait_until
-
-
-@pytest.fixture
-def world() -> Iterator[Receivers]:
-    with receivers() as found:
-        yield found
 
 
 class DyingDatabase(Database):
@@ -61,9 +54,9 @@ class DyingDatabase(Database):
             raise Crash
 
 
-def by_message(world: Receivers, marker: str) -> dict[str, list[Arrived]]:
+def by_message(outside: Receivers, marker: str) -> dict[str, list[Arrived]]:
     found: dict[str, list[Arrived]] = {}
-    for channel, arrived in world.arrived().items():
+    for channel, arrived in outside.arrived().items():
         for one in arrived:
             if marker in one.text:
                 found.setdefault(f"{channel} {one.text[one.text.index(marker) :].split()[0]}", []).append(one)
@@ -71,7 +64,7 @@ def by_message(world: Receivers, marker: str) -> dict[str, list[Arrived]]:
 
 
 async def test_died_at_every_commit_each_message_arrives_and_only_an_unknown_one_twice(
-    sqlite_url: str, world: Receivers
+    sqlite_url: str, outside: Receivers
 ) -> None:
     database = Database(sqlite_url)
     twice = marked = 0
@@ -82,13 +75,13 @@ async def test_died_at_every_commit_each_message_arrives_and_only_an_unknown_one
                 await queue(database, channel, f"{marker}-{channel}")
             dying = DyingDatabase(sqlite_url, at, committed=committed)
             with pytest.raises(Crash):
-                await a_dispatcher(dying, world.environment() | {"TELEGRAM_BOT_TOKEN": ""}, "pod:a").run(
+                await a_dispatcher(dying, outside.environment() | {"TELEGRAM_BOT_TOKEN": ""}, "pod:a").run(
                     asyncio.Event()
                 )
-            next_one = a_dispatcher(Database(sqlite_url), world.environment() | {"TELEGRAM_BOT_TOKEN": ""}, "pod:a")
+            next_one = a_dispatcher(Database(sqlite_url), outside.environment() | {"TELEGRAM_BOT_TOKEN": ""}, "pod:a")
             async with dispatching(next_one):
                 await eventually(lambda: _all_delivered(database), f"delivery after {marker}")
-            found = by_message(world, marker)
+            found = by_message(outside, marker)
             assert len(found) == 2, found
             for arrived in found.values():
                 assert [one.repeated for one in arrived[1:]] in ([], [True])
@@ -104,9 +97,9 @@ async def _all_delivered(database: Database) -> bool:
     return set(await statuses(database)) == {"DELIVERED"}
 
 
-def a_process(folder: Path, url: str, world: Receivers) -> Service:
+def a_process(folder: Path, url: str, outside: Receivers) -> Service:
     quick = {"TRADINGBOT_NOTIFY_RETRY_SECONDS": "0.1"}
-    return Service(folder, url, "notify", **(world.environment() | quick))
+    return Service(folder, url, "notify", **(outside.environment() | quick))
 
 
 @pytest.mark.postgres
@@ -116,35 +109,35 @@ def a_process(folder: Path, url: str, world: Receivers) -> Service:
     ids=["before-the-send", "during-the-send", "between-acceptance-and-mark"],
 )
 async def test_killed_in_the_midst_each_message_arrives_and_an_unknown_one_is_marked(
-    postgres_url: str, tmp_path: Path, world: Receivers, mode: Mode | None, wanted: list[bool]
+    postgres_url: str, tmp_path: Path, outside: Receivers, mode: Mode | None, wanted: list[bool]
 ) -> None:
     database = Database(postgres_url)
     for channel in TARGETS:
-        receiver = world.of(channel)
+        receiver = outside.of(channel)
         if mode is None:
             receiver.refuse()
         else:
             receiver.mode = mode
         await queue(database, channel)
-    with a_process(tmp_path, postgres_url, world) as first:
+    with a_process(tmp_path, postgres_url, outside) as first:
         if mode is None:
             wait_until(lambda: len(_down(first)) == len(TARGETS), 60, "a try of each channel", tell=first.log.read_text)
             await eventually(lambda: _nothing_begun(database), "the note that nothing was sent")
         else:
-            wait_until(lambda: _tried(world), 30, "a send of each channel", tell=first.log.read_text)
+            wait_until(lambda: _tried(outside), 30, "a send of each channel", tell=first.log.read_text)
         first.kill()
     for channel in TARGETS:
-        receiver = world.of(channel)
+        receiver = outside.of(channel)
         if mode is None:
             receiver.answer()
         receiver.mode = Mode.FINE
-    with a_process(tmp_path, postgres_url, world) as second:
+    with a_process(tmp_path, postgres_url, outside) as second:
         await eventually(lambda: _all_delivered(database), "delivery by the next process", timeout=30)
         assert second.stop() == 0
-    for channel, arrived in world.arrived().items():
+    for channel, arrived in outside.arrived().items():
         assert [one.repeated for one in arrived] == wanted, channel
     for channel in ("email", "webhook"):
-        assert len({one.identity for one in world.of(channel).arrived}) == 1
+        assert len({one.identity for one in outside.of(channel).arrived}) == 1
     await database.aclose()
 
 
@@ -160,13 +153,13 @@ async def _nothing_begun(database: Database) -> bool:
     return not await deliveries(database) and set(await statuses(database)) == {"PENDING"}
 
 
-def _tried(world: Receivers) -> bool:
-    return bool(world.mail.attempts) and all(world.of(name).requests for name in TARGETS if name != "email")
+def _tried(outside: Receivers) -> bool:
+    return bool(outside.mail.attempts) and all(outside.of(name).requests for name in TARGETS if name != "email")
 
 
 @pytest.mark.postgres
 async def test_two_dispatchers_at_once_of_which_one_is_killed_now_and_then_deliver_each_message_once(
-    postgres_url: str, tmp_path: Path, world: Receivers
+    postgres_url: str, tmp_path: Path, outside: Receivers
 ) -> None:
     database = Database(postgres_url)
     dice = random.Random(6)
@@ -178,15 +171,15 @@ async def test_two_dispatchers_at_once_of_which_one_is_killed_now_and_then_deliv
     for number in range(15):
         for channel, target in targets.items():
             await queue(database, channel, f"trade-{channel}-{number}.", more=target(number))
-    processes = [a_process(tmp_path, postgres_url, world) for _ in range(2)]
+    processes = [a_process(tmp_path, postgres_url, outside) for _ in range(2)]
     try:
         for kill in range(2):
-            wait_until(lambda count=5 * (kill + 1): _total(world) >= count, 30, "some deliveries")
+            wait_until(lambda count=5 * (kill + 1): _total(outside) >= count, 30, "some deliveries")
             leader = wait_until(lambda: next(iter(leading(processes)), None), 30, "a leader")
             time.sleep(dice.uniform(0, 0.1))
             leader.kill()
             processes.remove(leader)
-            processes.append(a_process(tmp_path, postgres_url, world))
+            processes.append(a_process(tmp_path, postgres_url, outside))
         await eventually(lambda: _all_delivered(database), "delivery of all", timeout=40)
         for one in processes:
             wait_until(
@@ -197,8 +190,8 @@ async def test_two_dispatchers_at_once_of_which_one_is_killed_now_and_then_deliv
         for one in processes:
             one.kill()
     assert 'tradingbot_notification_channel_up{channel="email"} 1.0' in figures
-    assert world.telegram.conflicts == 0, "a token has one reader"
-    found = by_message(world, "trade-")
+    assert outside.telegram.conflicts == 0, "a token has one reader"
+    found = by_message(outside, "trade-")
     assert len(found) == 45
     doubles = [arrived for arrived in found.values() if len(arrived) > 1]
     assert all([one.repeated for one in arrived[1:]] == [True] for arrived in doubles)
@@ -206,8 +199,8 @@ async def test_two_dispatchers_at_once_of_which_one_is_killed_now_and_then_deliv
     await database.aclose()
 
 
-def _total(world: Receivers) -> int:
-    return sum(len(arrived) for arrived in world.arrived().values())
+def _total(outside: Receivers) -> int:
+    return sum(len(arrived) for arrived in outside.arrived().values())
 
 
 async def test_who_was_paused_can_begin_no_send_any_more_and_its_mark_spares_the_repetition(database_url: str) -> None:

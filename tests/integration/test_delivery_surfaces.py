@@ -3,7 +3,7 @@
 import json
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +32,12 @@ from support.outgoing import (
     dispatching,
     eventually,
     queue,
-    receivers,
     rows,
     statuses,
 )
 from support.service import Service
 from support.stand_ins import Mode
 from support.waiting import wait_until
-
-
-@pytest.fixture
-def world() -> Iterator[Receivers]:
-    with receivers() as found:
-        yield found
 
 
 @pytest.fixture
@@ -115,10 +108,10 @@ class Figures(Collector):
 
 
 async def test_no_token_password_or_address_gets_into_rows_logs_or_figures(
-    database: Database, world: Receivers, capsys: pytest.CaptureFixture[str]
+    database: Database, outside: Receivers, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure_logging("DEBUG", json=True)
-    environment = world.environment() | {
+    environment = outside.environment() | {
         "SMTP_USER": USER,
         "SMTP_PASSWORD": "wrong-smtp-password",
         "TELEGRAM_BOT_TOKEN": "999999:wrong-telegram-token",
@@ -177,9 +170,9 @@ async def test_mail_goes_over_starttls_with_a_login_and_never_in_the_clear(certi
 
 
 async def test_an_unknown_mailbox_and_an_unknown_chat_are_dead_letters_and_others_arrive(
-    database: Database, world: Receivers
+    database: Database, outside: Receivers
 ) -> None:
-    world.telegram.chats_that_fail.add("13")
+    outside.telegram.chats_that_fail.add("13")
     await queue(database, "email", more={"email_receiver": "nobody@example.com"})
     await queue(database, "telegram", more={"telegram_chat_id": "13"})
     await queue(database, "webhook", more={"webhook": "unknown"})
@@ -189,7 +182,7 @@ async def test_an_unknown_mailbox_and_an_unknown_chat_are_dead_letters_and_other
     async def done() -> bool:
         return await statuses(database) == ["FAILED"] * 3 + ["DELIVERED"] * 3
 
-    async with dispatching(a_dispatcher(Database(str(database.url)), world.environment())):
+    async with dispatching(a_dispatcher(Database(str(database.url)), outside.environment())):
         await eventually(done, "three failures and three deliveries")
     errors = [row["last_error"] for row in await rows(database)][:3]
     assert "no such mailbox" in errors[0]
@@ -198,14 +191,14 @@ async def test_an_unknown_mailbox_and_an_unknown_chat_are_dead_letters_and_other
 
 
 async def test_commands_list_retry_and_test(
-    database: Database, world: Receivers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    database: Database, outside: Receivers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import asyncio  # noqa: PLC0415
 
     failed = await queue(database, "email", status="FAILED", retry_count=3)
     await queue(database, "email", "waits")
     monkeypatch.setenv("DATABASE_URL", str(database.url))
-    for name, value in world.environment().items():
+    for name, value in outside.environment().items():
         monkeypatch.setenv(name, value)
 
     async def typed(*words: str) -> tuple[int, str, str]:
@@ -224,8 +217,8 @@ async def test_commands_list_retry_and_test(
     for channel, target in (("email", "a@x.com"), ("telegram", "42"), ("slack", "#x"), ("webhook", "")):
         code, out, _ = await typed("test", "--channel", channel, "--to", target)
         assert (code, out.startswith(f"sent by {channel}")) == (0, True)
-    assert {name: len(arrived) for name, arrived in world.arrived().items()} == dict.fromkeys(TARGETS, 1)
-    world.slack.mode = Mode.REJECT
+    assert {name: len(arrived) for name, arrived in outside.arrived().items()} == dict.fromkeys(TARGETS, 1)
+    outside.slack.mode = Mode.REJECT
     code, _, err = await typed("test", "--channel", "slack", "--to", "#x")
     assert (code, err) == (1, "tradingbot: slack: Slack answers channel_not_found\n")
     code, _, err = await typed("test", "--channel", "fax")
@@ -233,7 +226,7 @@ async def test_commands_list_retry_and_test(
 
 
 def test_a_service_delivers_beside_its_bots_and_tells_its_figures(
-    sqlite_url: str, tmp_path: Path, world: Receivers
+    sqlite_url: str, tmp_path: Path, outside: Receivers
 ) -> None:
     import asyncio  # noqa: PLC0415
 
@@ -243,8 +236,8 @@ def test_a_service_delivers_beside_its_bots_and_tells_its_figures(
         await database.aclose()
 
     asyncio.run(put())
-    with Service(tmp_path, sqlite_url, "serve", **world.environment()) as service:
-        wait_until(lambda: world.mail.arrived, 30, "delivery", tell=service.log.read_text)
+    with Service(tmp_path, sqlite_url, "serve", **outside.environment()) as service:
+        wait_until(lambda: outside.mail.arrived, 30, "delivery", tell=service.log.read_text)
         figures = 'tradingbot_notifications_total{channel="email",outcome="delivered"} 1.0'
         wait_until(lambda: figures in service.get("/metrics")[1], 10, "the figures")
         assert service.stop() == 0

@@ -1,17 +1,8 @@
-from collections.abc import AsyncIterator
-
 import pytest
 
 from bot_core.models.errors import LeaseLostError
 from bot_core.store.database import Database
 from bot_core.store.duties import DutyStore
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url)
-    yield database
-    await database.aclose()
 
 
 async def test_a_duty_has_one_holder_and_its_memory_passes_to_the_next(database: Database) -> None:

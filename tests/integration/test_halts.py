@@ -1,5 +1,4 @@
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
@@ -12,13 +11,6 @@ from bot_core.store.database import Database
 from bot_core.store.halts import HaltStore
 from bot_core.store.listen import Listener
 from support.bots import a_document, cancel
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url)
-    yield database
-    await database.aclose()
 
 
 async def bots_of(database: Database, email: str, count: int = 1) -> tuple[list[int], int]:

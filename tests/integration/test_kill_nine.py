@@ -1,13 +1,12 @@
 import random
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bot_core.store.database import Database
 from bot_core.store.upgrade import upgrade
-from support.bots import ENDED, a_document, books, insert_bot
+from support.bots import ENDED, a_document, insert_bot, the_books
 from support.service import Service
 from support.waiting import wait_until
 
@@ -23,17 +22,6 @@ async def prepared(url: str, *, speed: float) -> int:
         return await insert_bot(database, a_document(data=data))
     finally:
         await database.aclose()
-
-
-async def the_books(url: str, bot_id: int) -> dict[str, Any]:
-    database = Database(url)
-    try:
-        found = await books(database, bot_id)
-    finally:
-        await database.aclose()
-    for row in found["bot_state"]:
-        del row["config"], row["config_hash"]  # the two runs differ in speed, which is in the document
-    return found
 
 
 def run_to_the_end(folder: Path, url: str, bot_id: int) -> None:

@@ -1,5 +1,4 @@
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -19,13 +18,6 @@ DAY = date(2026, 3, 2)
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ACCOUNT = "binance:bot-keys"
 HUNDRED = Decimal(100)
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url)
-    yield database
-    await database.aclose()
 
 
 def an_order(bot_id: int, name: str = "", **changes: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from bot_core.store.database import Database
 from bot_core.store.upgrade import upgrade
 from bot_runtime.system.unit import UnitOptions, build_unit
 from support.blocking import PLUGIN, blocking_strategy
-from support.bots import ENDED, a_document, books, insert_bot
+from support.bots import ENDED, a_document, insert_bot, the_books
 from support.service import Service
 from support.systemd_machine import SystemdMachine, why_not
 from support.waiting import wait_until
@@ -118,17 +118,6 @@ def undisturbed_books(folder: Path) -> dict[str, Any]:
         wait_until(lambda: service.bot(bot_id).get("message") == ENDED, 60, "the end", tell=service.log.read_text)
         assert service.stop() == 0
     return asyncio.run(the_books(url, bot_id))
-
-
-async def the_books(url: str, bot_id: int) -> dict[str, Any]:
-    database = Database(url)
-    try:
-        found = await books(database, bot_id)
-    finally:
-        await database.aclose()
-    for row in found["bot_state"]:
-        del row["config"], row["config_hash"]  # the two runs differ in speed, which is in the document
-    return found
 
 
 def change(machine: SystemdMachine, line: str) -> None:

@@ -28,13 +28,6 @@ def api() -> Iterator[TelegramApi]:
     api.close()
 
 
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url)
-    yield database
-    await database.aclose()
-
-
 async def person(database: Database, email: str, chat: int, role: str = "trader") -> int:
     user_id = await BotStore(database, actor="test").user(email)
     identity = {"user_id": user_id, "provider": "telegram", "external_id": str(chat)}
