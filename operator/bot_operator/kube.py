@@ -1,23 +1,8 @@
-"""The Kubernetes API as the operator's `Cluster`. The only importer of the client; it decides nothing.
+"""The Kubernetes API as the operator's `Cluster`. It decides nothing."""
 
-Requests and answers are the API's own documents: the client's typed models would drop fields they don't know.
-"""
-
-# mypy: allow-untyped-calls
-# (the client is generated, and typed only in part)
-import json
-from collections.abc import Mapping
 from typing import Any
 
-import aiohttp
-from kubernetes.aio.client.api_client import ApiClient
-from kubernetes.aio.client.configuration import Configuration
-from kubernetes.aio.client.exceptions import ApiException
-from kubernetes.aio.config import load_incluster_config, load_kube_config
-from kubernetes.aio.config.config_exception import ConfigException
-
-from bot_core.models.errors import FatalError
-from bot_operator.cluster import ClusterUnavailableError, RefusedObjectError
+from bot_operator.cluster import ClusterUnavailableError
 from bot_operator.manifests import Document
 from bot_operator.naming import (
     GROUP,
@@ -37,17 +22,15 @@ from bot_operator.observed import (
     parse_pod,
     parse_tradingbot,
 )
+from bot_operator.transport import Transport
 
-REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=10.0)
-#: The API server's answers to a document that will never do.
-_REFUSED = frozenset({400, 422})
 _APPLY = "application/apply-patch+yaml"
 _PAGE = 500
 
 
 class Kube:
-    def __init__(self, client: ApiClient, namespace: str, release: str) -> None:
-        self._client = client
+    def __init__(self, transport: Transport, namespace: str, release: str) -> None:
+        self._transport = transport
         self._release = release
         self._bots = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/tradingbots"
         self._deployments = f"/apis/apps/v1/namespaces/{namespace}/deployments"
@@ -56,16 +39,8 @@ class Kube:
 
     @classmethod
     async def connect(cls, namespace: str, release: str) -> "Kube":
-        """Configure a client by the pod's service account, else by the kubeconfig; nothing is sent yet."""
-        configuration = Configuration()
-        try:
-            load_incluster_config(client_configuration=configuration)
-        except ConfigException:
-            try:
-                await load_kube_config(client_configuration=configuration)
-            except ConfigException as error:
-                raise FatalError(f"neither a service account nor a kubeconfig leads to a cluster: {error}") from error
-        return cls(ApiClient(configuration), namespace, release)
+        """Find the cluster; nothing is sent yet. Raises FatalError where there is none to be found."""
+        return cls(await Transport.connect(), namespace, release)
 
     async def observe(self, bot_id: int) -> Observed:
         name = object_name(bot_id)
@@ -111,19 +86,19 @@ class Kube:
         await self._delete(f"{self._bots}/{name}", uid, "Background")
 
     async def emit(self, event: Document) -> None:
-        await self._request("POST", self._events, {"fieldManager": MANAGER}, event)
+        await self._transport.request("POST", self._events, {"fieldManager": MANAGER}, event)
 
     async def aclose(self) -> None:
-        await self._client.close()
+        await self._transport.aclose()
 
     async def _get(self, path: str) -> Document | None:
-        return await self._request("GET", path)
+        return await self._transport.request("GET", path)
 
     async def _list(self, path: str, labels: str) -> list[Document]:
         items: list[Document] = []
         query = {"labelSelector": labels, "limit": str(_PAGE)}
         while True:
-            page = await self._request("GET", path, query)
+            page = await self._transport.request("GET", path, query)
             if page is None:
                 raise ClusterUnavailableError(f"GET {path}: the API server does not know this kind of object")
             items += page.get("items") or []
@@ -133,7 +108,9 @@ class Kube:
             query = {**query, "continue": more}
 
     async def _apply(self, path: str, manifest: Document) -> Document:
-        applied = await self._request("PATCH", path, {"fieldManager": MANAGER, "force": "true"}, manifest, _APPLY)
+        applied = await self._transport.request(
+            "PATCH", path, {"fieldManager": MANAGER, "force": "true"}, manifest, _APPLY
+        )
         if applied is None:
             raise ClusterUnavailableError(f"PATCH {path}: not found; is the CRD installed, and the namespace there?")
         return applied
@@ -145,52 +122,7 @@ class Kube:
             "propagationPolicy": propagation,
             "preconditions": {"uid": uid},
         }
-        await self._request("DELETE", path, None, options)
-
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        body: Document | None = None,
-        content_type: str = "application/json",
-    ) -> Document | None:
-        """One request; None where nothing is found."""
-        try:
-            parameters = await self._client.param_serialize(
-                method,
-                path,
-                query_params=list((query or {}).items()),
-                header_params={"Accept": "application/json", "Content-Type": content_type},
-                body=body,
-                auth_settings=["BearerToken"],
-            )
-            response = await self._client.call_api(*parameters, _request_timeout=REQUEST_TIMEOUT)
-            data = await response.read()
-        except (ApiException, aiohttp.ClientError, OSError, TimeoutError) as error:
-            what = str(error) or type(error).__name__
-            raise ClusterUnavailableError(f"{method} {path}: the API server did not answer: {what}") from error
-        return _answer(method, path, response.status, data)
-
-
-def _answer(method: str, path: str, status: int, data: bytes) -> Document | None:
-    if status == 404:  # noqa: PLR2004
-        return None
-    text = data.decode(errors="replace")
-    if 200 <= status < 300:  # noqa: PLR2004
-        document: Document = json.loads(text)
-        return document
-    message = f"{method} {path}: {status}: {_reason(text)}"
-    if status in _REFUSED:
-        raise RefusedObjectError(message)
-    raise ClusterUnavailableError(message)
-
-
-def _reason(text: str) -> str:
-    try:
-        return str(json.loads(text)["message"])
-    except (ValueError, KeyError, TypeError):
-        return text[:200]
+        await self._transport.request("DELETE", path, None, options)
 
 
 def _by_bot(items: list[Document], *, named: bool) -> dict[int, list[Document]]:

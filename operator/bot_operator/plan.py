@@ -4,10 +4,18 @@ Pure: no client, no clock, no I/O. A plan is complete only together with the nex
 again and plans again, until there is nothing left to do.
 """
 
-from dataclasses import dataclass
-from typing import TypeAlias
-
 from bot_core.models.bot import BotStatus, may_write
+from bot_operator.actions import (
+    Action,
+    ApplyDeployment,
+    ApplyTradingBot,
+    DeleteDeployment,
+    DeleteTradingBot,
+    EmitEvent,
+    PatchStatus,
+    WriteRowError,
+    WriteRowStopped,
+)
 from bot_operator.manifests import (
     Document,
     build_deployment,
@@ -23,71 +31,6 @@ from bot_operator.status import FIGURES, HALTED, Phase, build_status_fields, con
 
 #: Phases that a bot without any workload never has: one of them says that there was a pod.
 _HAD_WORKLOAD = frozenset({Phase.PENDING, Phase.STARTING, Phase.RUNNING, Phase.STOPPING})
-
-
-@dataclass(frozen=True)
-class ApplyTradingBot:
-    manifest: Document
-
-
-@dataclass(frozen=True)
-class ApplyDeployment:
-    manifest: Document
-
-
-@dataclass(frozen=True)
-class DeleteDeployment:
-    """Delete this very object, whose pod then gets SIGTERM; another one of the same name is not meant."""
-
-    uid: str
-    why: str
-
-
-@dataclass(frozen=True)
-class DeleteTradingBot:
-    uid: str
-    why: str
-
-
-@dataclass(frozen=True)
-class WriteRowError:
-    """Write `error` and the message into the row; with `keep_status` the message only."""
-
-    message: str
-    keep_status: bool = False
-
-
-@dataclass(frozen=True)
-class WriteRowStopped:
-    """Answer a stop whose workload is gone, in case the runtime had no chance to."""
-
-
-@dataclass(frozen=True)
-class PatchStatus:
-    manifest: Document
-    figures_only: bool = False
-
-
-@dataclass(frozen=True)
-class EmitEvent:
-    """An Event on the TradingBot; `uid` is that of the object it tells of."""
-
-    reason: str
-    message: str
-    uid: str
-    warning: bool = False
-
-
-Action: TypeAlias = (
-    ApplyTradingBot
-    | ApplyDeployment
-    | DeleteDeployment
-    | DeleteTradingBot
-    | WriteRowError
-    | WriteRowStopped
-    | PatchStatus
-    | EmitEvent
-)
 
 
 def plan_bot(record: BotRecord | None, observed: Observed, around: Circumstances) -> list[Action]:

@@ -13,11 +13,7 @@ import structlog
 
 from bot_core.models.errors import InvalidBotError, TransientError
 from bot_core.store.bots import BotStore
-from bot_operator.cluster import Cluster, RefusedObjectError
-from bot_operator.manifests import Document, build_event
-from bot_operator.naming import object_name
-from bot_operator.observed import Observed
-from bot_operator.plan import (
+from bot_operator.actions import (
     Action,
     ApplyDeployment,
     ApplyTradingBot,
@@ -27,8 +23,12 @@ from bot_operator.plan import (
     PatchStatus,
     WriteRowError,
     WriteRowStopped,
-    plan_bot,
 )
+from bot_operator.cluster import Cluster, RefusedObjectError
+from bot_operator.manifests import Document, build_event
+from bot_operator.naming import object_name
+from bot_operator.observed import Observed
+from bot_operator.plan import plan_bot
 from bot_operator.record import BotRecord, Circumstances
 from bot_operator.rows import RowReader
 from bot_operator.settings import OperatorSettings

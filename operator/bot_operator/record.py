@@ -42,9 +42,11 @@ class Circumstances:
 
     `figures_due`: enough time has passed since figures alone (balance, heartbeat …) were last written.
     `table_empty`: the table holds no row at all, which is no order to remove anything.
+    `may_roll`: the roll-out lets this bot's pod be made anew now, as far as the fleet is concerned.
     """
 
     settings: OperatorSettings
     now: datetime
     figures_due: bool = True
     table_empty: bool = False
+    may_roll: bool = True

@@ -61,6 +61,51 @@ class PluginNames(_Settings):
         return NamesOnly({group: getattr(self, group.value) for group in Group})
 
 
+class SafetySettings(_Settings):
+    """A set of bots that should run, shrunken by more than `max_shrink_percent` and by at least `min_bots`, is held.
+
+    A second read after `confirm_seconds` releases them, but above `ask_above_percent` only a person does.
+    """
+
+    max_shrink_percent: float = Field(default=30, ge=0, le=100)
+    min_bots: int = Field(default=5, ge=1)
+    confirm_seconds: float = Field(default=60, ge=0)
+    ask_above_percent: float = Field(default=60, ge=0, le=100)
+
+
+class RecoverySettings(_Settings):
+    """A pod whose bot gave no heartbeat for `missed_heartbeats` intervals is deleted.
+
+    After `max_recoveries` within `within_seconds` the bot is quarantined instead.
+    """
+
+    enabled: bool = True
+    missed_heartbeats: int = Field(default=6, ge=2)
+    max_recoveries: int = Field(default=3, ge=1)
+    within_seconds: float = Field(default=1800, gt=0)
+
+
+class RolloutSettings(_Settings):
+    """At most `max_unavailable_percent` of the bots (one at least) are made anew at a time.
+
+    A bot that is not ready `ready_seconds` after its new pod was asked for has failed; `pause_after_failures` of them
+    pause the roll-out.
+    """
+
+    max_unavailable_percent: float = Field(default=10, gt=0, le=100)
+    ready_seconds: float = Field(default=300, gt=0)
+    pause_after_failures: int = Field(default=2, ge=1)
+
+
+class LeaderSettings(_Settings):
+    """One of several replicas works, by a Lease that it renews; without `enabled` each one works."""
+
+    enabled: bool = False
+    lease_name: str = "tradingbot-operator"
+    lease_seconds: int = Field(default=10, ge=3)
+    renew_seconds: float = Field(default=2, gt=0)
+
+
 class OperatorSettings(_Settings):
     """Times are seconds."""
 
@@ -69,6 +114,10 @@ class OperatorSettings(_Settings):
     database: DatabaseSecret
     bot: BotPodSettings
     plugins: PluginNames = PluginNames()
+    safety: SafetySettings = SafetySettings()
+    recovery: RecoverySettings = RecoverySettings()
+    rollout: RolloutSettings = RolloutSettings()
+    leader: LeaderSettings = LeaderSettings()
     poll_seconds: float = Field(default=30, gt=0)
     status_seconds: float = Field(default=15, gt=0)
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$")

@@ -45,7 +45,7 @@ def test_rows_become_trading_pods_that_follow_their_rows(new_fleet):
 
     table = fleet.release.kubectl("get", "tradingbots")
     assert table.splitlines()[0].split() == [
-        "NAME", "SYMBOL", "STRATEGY", "MODE", "PHASE", "HALTED", "BALANCE", "PNL", "HEARTBEAT", "AGE",
+        "NAME", "SYMBOL", "STRATEGY", "MODE", "PHASE", "HALTED", "BALANCE", "PNL", "HEARTBEAT", "UPDATE", "AGE",
     ]  # fmt: skip
     fleet.sql(
         "INSERT INTO bot_halts (scope, target_id, flatten, created_by, reason, created_at) "

@@ -22,7 +22,21 @@ def test_the_definition_is_established_and_prints_the_fleet(cluster: Cluster):
     columns = [column["name"].upper() for column in crd["spec"]["versions"][0]["additionalPrinterColumns"]]
     assert conditions["Established"] == "True"
     assert "NonStructuralSchema" not in conditions
-    assert columns == ["SYMBOL", "STRATEGY", "MODE", "PHASE", "HALTED", "BALANCE", "PNL", "HEARTBEAT", "AGE"]
+    assert columns == [
+        "SYMBOL",
+        "STRATEGY",
+        "MODE",
+        "PHASE",
+        "HALTED",
+        "BALANCE",
+        "PNL",
+        "HEARTBEAT",
+        "UPDATE",
+        "IMAGE",
+        "NODE",
+        "MESSAGE",
+        "AGE",
+    ]
 
 
 def test_a_release_installs_becomes_ready_and_runs_bots(new_release):

@@ -107,5 +107,9 @@ capabilities:
   "logLevel" .Values.operator.logLevel
   "bot" $pod
   "plugins" $bot.plugins.names
+  "safety" .Values.safety
+  "recovery" .Values.recovery
+  "rollout" .Values.rollout
+  "leader" (merge (dict "enabled" true "leaseName" (include "tradingbot.fullname" .)) .Values.operator.leader)
 | toPrettyJson -}}
 {{- end }}

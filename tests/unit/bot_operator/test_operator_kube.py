@@ -15,6 +15,7 @@ from bot_operator.cluster import ClusterUnavailableError, RefusedObjectError
 from bot_operator.kube import Kube
 from bot_operator.manifests import build_deployment, build_status, build_tradingbot
 from bot_operator.naming import Workload, bot_labels
+from bot_operator.transport import Transport
 from support.operator_builders import a_row, some_settings
 
 _BOTS = "/apis/tradingbot.dev/v1alpha1/namespaces/trading/tradingbots"
@@ -50,7 +51,7 @@ async def api() -> AsyncIterator[_Api]:
     async with TestServer(application) as server:
         configuration = Configuration()
         configuration.host = str(server.make_url("")).rstrip("/")
-        found.kube = Kube(ApiClient(configuration), "trading", "fleet")
+        found.kube = Kube(Transport(ApiClient(configuration)), "trading", "fleet")
         yield found
         await found.kube.aclose()
 
@@ -152,7 +153,7 @@ async def test_an_answer_that_is_no_json_is_shown_shortened(api: _Api) -> None:
 async def test_a_server_that_does_not_answer_is_unavailable() -> None:
     configuration = Configuration()
     configuration.host = "http://127.0.0.1:1"
-    kube = Kube(ApiClient(configuration), "trading", "fleet")
+    kube = Kube(Transport(ApiClient(configuration)), "trading", "fleet")
     with pytest.raises(ClusterUnavailableError, match="did not answer"):
         await kube.observe(7)
     await kube.aclose()

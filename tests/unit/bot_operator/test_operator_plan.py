@@ -2,8 +2,7 @@ from typing import Any
 
 import pytest
 
-from bot_operator.observed import Observed
-from bot_operator.plan import (
+from bot_operator.actions import (
     Action,
     ApplyDeployment,
     ApplyTradingBot,
@@ -13,8 +12,9 @@ from bot_operator.plan import (
     PatchStatus,
     WriteRowError,
     WriteRowStopped,
-    plan_bot,
 )
+from bot_operator.observed import Observed
+from bot_operator.plan import plan_bot
 from support.operator_builders import ClusterBuilder, RowBuilder, a_bot, a_row, around, some_settings
 
 _INVALID = a_row(7).invalid()

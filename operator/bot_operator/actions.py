@@ -1,0 +1,71 @@
+"""What can be done for a bot, as values: a plan is a list of these. Pure: an action says what, never how."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from bot_operator.manifests import Document
+
+
+@dataclass(frozen=True)
+class ApplyTradingBot:
+    manifest: Document
+
+
+@dataclass(frozen=True)
+class ApplyDeployment:
+    manifest: Document
+
+
+@dataclass(frozen=True)
+class DeleteDeployment:
+    """Delete this very object, whose pod then gets SIGTERM; another one of the same name is not meant."""
+
+    uid: str
+    why: str
+
+
+@dataclass(frozen=True)
+class DeleteTradingBot:
+    uid: str
+    why: str
+
+
+@dataclass(frozen=True)
+class WriteRowError:
+    """Write `error` and the message into the row; with `keep_status` the message only."""
+
+    message: str
+    keep_status: bool = False
+
+
+@dataclass(frozen=True)
+class WriteRowStopped:
+    """Answer a stop whose workload is gone, in case the runtime had no chance to."""
+
+
+@dataclass(frozen=True)
+class PatchStatus:
+    manifest: Document
+    figures_only: bool = False
+
+
+@dataclass(frozen=True)
+class EmitEvent:
+    """An Event on the TradingBot; `uid` is that of the object it tells of."""
+
+    reason: str
+    message: str
+    uid: str
+    warning: bool = False
+
+
+Action: TypeAlias = (
+    ApplyTradingBot
+    | ApplyDeployment
+    | DeleteDeployment
+    | DeleteTradingBot
+    | WriteRowError
+    | WriteRowStopped
+    | PatchStatus
+    | EmitEvent
+)
