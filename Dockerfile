@@ -48,6 +48,9 @@ WORKDIR /tmp
 EXPOSE 8080
 
 FROM runtime AS operator
+LABEL org.opencontainers.image.title=tradingbot-operator \
+      org.opencontainers.image.description="Runs a fleet of trading bots whose only configuration is the rows of a table" \
+      org.opencontainers.image.licenses=Apache-2.0
 COPY --from=operator-builder /app /app
 # Proves that each native library loads on this base, and leaves the standard library's bytecode for what they import.
 RUN PYTHONDONTWRITEBYTECODE= python -c "import aiohttp, alembic.command, kopf, kubernetes.aio, psycopg, pydantic, sqlalchemy.ext.asyncio" \
@@ -56,6 +59,9 @@ USER 10001:10001
 ENTRYPOINT ["python", "-m", "bot_operator"]
 
 FROM runtime AS bot-runtime
+LABEL org.opencontainers.image.title=bot-runtime \
+      org.opencontainers.image.description="One trading bot, as a row of a table asks for it" \
+      org.opencontainers.image.licenses=Apache-2.0
 COPY --from=bot-builder /app /app
 RUN PYTHONDONTWRITEBYTECODE= python -c "import aiohttp, alembic.command, numpy, psycopg, pydantic, sqlalchemy.ext.asyncio, structlog, talib"
 USER 10001:10001

@@ -1,4 +1,4 @@
-# Included by the Makefile: a trial on a Kubernetes cluster, and the pinned requirements.
+# Included by the Makefile: a trial on a Kubernetes cluster, the images, and the pinned requirements.
 
 .PHONY: demo-cluster demo-cluster-down lock
 
@@ -20,3 +20,14 @@ lock: ## Pin requirements/*.txt from pyproject.toml, with hashes; LOCK_FLAGS=--u
 	$(LOCK) $(SERVICE) --constraint=requirements/bot.txt --output-file=requirements/operator.txt pyproject.toml
 	$(LOCK) $(SERVICE) --extra=apprise --extra=otel --extra=dev --build-deps-for=editable --constraint=requirements/operator.txt --output-file=requirements/dev.txt pyproject.toml
 	$(LOCK) --only-build-deps --build-deps-for=wheel --output-file=requirements/build.txt pyproject.toml
+	echo cyclonedx-bom | $(LOCK) --output-file=requirements/sbom.txt -
+
+.PHONY: images sbom reproduce
+images: ## Build both images from this tree, with docker or buildah; TAG=dev
+	scripts/images build $(or $(TAG),dev) bot-runtime tradingbot-operator
+
+sbom: install ## dist/sbom/: what Python packages each image holds, as CycloneDX
+	scripts/images sbom dist/sbom bot-runtime tradingbot-operator
+
+reproduce: ## Build each image twice from nothing and compare them (needs buildah)
+	scripts/images reproduce bot-runtime tradingbot-operator

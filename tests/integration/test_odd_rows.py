@@ -75,7 +75,7 @@ async def test_a_fleet_of_odd_rows_ends_nothing_and_each_that_does_not_run_says_
     assert len(live) > 5
     for bot_id in live:  # nobody listens where the tests look for venues
         board = around.fleet.bots[bot_id]
-        assert board.phase in {Phase.WAITING, Phase.STARTING}
+        assert board.phase in {Phase.WAITING, Phase.STARTING}, board.message
         assert board.errors
         assert not board.bars
     stop.set()
