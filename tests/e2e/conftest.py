@@ -1,7 +1,8 @@
 """Fixtures of the tests on a real cluster. One cluster, one set of images and one PostgreSQL serve a session."""
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,8 +15,6 @@ from support.release import CRD, Release, install_crd, merge
 DATABASE_SECRET = "tradingbot-database"  # the name of a Secret, not one
 
 _FAILED = pytest.StashKey[bool]()
-
-ReleaseFactory = Callable[..., Release]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -78,6 +77,33 @@ def postgres() -> Iterator[PostgresServer]:
         server.close()
 
 
+@dataclass
+class ReleaseFactory:
+    """Makes releases, each on a database of its own and not yet installed: `new_release(values).install()`."""
+
+    cluster: Cluster
+    images: ImageSet
+    postgres: PostgresServer
+    made: list[Release] = field(default_factory=list)
+
+    def __call__(self, values: dict[str, Any] | None = None) -> Release:
+        database = self.postgres.create_database()
+        defaults = {"crds": {"install": False}, "database": {"existingSecret": DATABASE_SECRET}}
+        release = Release(self.cluster, merge(self.images.values(), defaults, values or {}), database=database)
+        self.made.append(release)
+        release.create_namespace()
+        release.create_secret(DATABASE_SECRET, url=self.postgres.url(database, self.cluster.host))
+        return release
+
+    def remove(self, logs: Path | None) -> None:
+        """Remove them all; with `logs`, write down before what is known of them."""
+        for number, release in enumerate(self.made):
+            if logs is not None:
+                print(release.collect_logs(logs.with_name(f"{logs.name}-{number}")))
+            release.remove()
+            self.postgres.drop_database(release.database)
+
+
 @pytest.fixture
 def new_release(
     cluster: Cluster,
@@ -86,22 +112,23 @@ def new_release(
     request: pytest.FixtureRequest,
     tmp_path: Path,
 ) -> Iterator[ReleaseFactory]:
-    """Make a release on a database of its own, not yet installed: `new_release(values).install()`."""
-    made: list[tuple[Release, str]] = []
+    factory = ReleaseFactory(cluster, images, postgres)
+    yield factory
+    failed = request.node.stash.get(_FAILED, False)
+    factory.remove(Path(os.environ.get("E2E_LOGS", tmp_path)) / request.node.name if failed else None)
 
-    def make(values: dict[str, Any] | None = None) -> Release:
-        database = postgres.create_database()
-        defaults = {"crds": {"install": False}, "database": {"existingSecret": DATABASE_SECRET}}
-        release = Release(cluster, merge(images.values(), defaults, values or {}), database=database)
-        made.append((release, database))
-        release.create_namespace()
-        release.create_secret(DATABASE_SECRET, url=postgres.url(database, cluster.host))
-        return release
 
-    yield make
-    for number, (release, database) in enumerate(made):
-        if request.node.stash.get(_FAILED, False):
-            folder = Path(os.environ.get("E2E_LOGS", tmp_path)) / f"{request.node.name}-{number}"
-            print(release.collect_logs(folder))
-        release.remove()
-        postgres.drop_database(database)
+@pytest.fixture(scope="module")
+def shared_releases(
+    cluster: Cluster,
+    images: ImageSet,
+    postgres: PostgresServer,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[ReleaseFactory]:
+    """For the tests of a module that can live with each other's bots."""
+    factory, before = ReleaseFactory(cluster, images, postgres), request.session.testsfailed
+    yield factory
+    failed = request.session.testsfailed > before
+    folder = Path(os.environ.get("E2E_LOGS", tmp_path_factory.getbasetemp()))
+    factory.remove(folder / request.node.name.replace("/", "-") if failed else None)

@@ -41,11 +41,14 @@ class Cluster:
     stop: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    def start(self, *command: str | Path) -> "subprocess.Popen[str]":
+        """Start such a program; whoever starts it ends it."""
+        return subprocess.Popen(command, env=self._surroundings(), stdout=subprocess.PIPE, text=True)
+
     def run(self, *command: str | Path, stdin: str | None = None, check: bool = True, timeout: float = 120) -> str:
         """Run a program that knows the cluster by KUBECONFIG; its output. A failure carries what it said."""
-        environment = {**os.environ, **self.environment, "KUBECONFIG": str(self.kubeconfig), "PATH": program_path()}
         done = subprocess.run(
-            command, input=stdin, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+            command, input=stdin, env=self._surroundings(), capture_output=True, text=True, timeout=timeout, check=False
         )
         if check and done.returncode:
             words = " ".join(str(word) for word in command)
@@ -64,6 +67,9 @@ class Cluster:
     def apply(self, *documents: Mapping[str, Any]) -> None:
         manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
         self.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=manifest)
+
+    def _surroundings(self) -> dict[str, str]:
+        return {**os.environ, **self.environment, "KUBECONFIG": str(self.kubeconfig), "PATH": program_path()}
 
     def end(self) -> None:
         """Stop the cluster, if it was started here."""

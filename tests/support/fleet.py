@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from bot_runtime.domain.trade import Trade
 from bot_runtime.engine.document_backtest import backtest_document
 from bot_runtime.feeds.registry import build_feed
 from support.postgres import PostgresServer
-from support.release import Release
+from support.release import Release, merge
 from support.waiting import wait_until
 
 _EIGHT = Decimal("0.00000001")
@@ -78,6 +78,42 @@ class Fleet:
             for condition in pods[0]["status"].get("conditions", [])
         )
 
+    def template_hash(self, bot_id: int) -> str:
+        annotations = self.release.get("deployment", f"bot-{bot_id}")["metadata"]["annotations"]
+        return str(annotations["tradingbot.dev/template-hash"])
+
+    def install_with(self, values: Mapping[str, Any]) -> None:
+        """Upgrade the release with these values over its own, and wait until all of it is ready."""
+        replace(self.release, values=merge(self.release.values, values)).install()
+
+    def error_count(self, bot_id: int) -> int:
+        ((count,),) = self.sql(f"SELECT error_count FROM trading_bots WHERE id = {bot_id}")
+        return int(count or 0)
+
+    def metric(self, name: str) -> float:
+        """One sample of the operators, of whichever replica has the most; 0 where none has it."""
+        pods = self.release.items("pods", "--selector", "app.kubernetes.io/component=operator")
+        names = [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+        root = f"/api/v1/namespaces/{self.release.namespace}/pods"
+        pages = [self.release.kubectl("get", "--raw", f"{root}/{pod}:8080/proxy/metrics", check=False) for pod in names]
+        lines = [line.split() for page in pages for line in page.splitlines()]
+        return max([float(line[-1]) for line in lines if line[:-1] == [name]], default=0.0)
+
+    def leader(self) -> dict[str, Any]:
+        """The pod of the operator that leads."""
+        lease = self.release.get("lease", self.release.operator)
+        return self.release.get("pod", lease["spec"]["holderIdentity"])
+
+    def started(self, bot_id: int) -> dict[str, Any] | None:
+        """The bot's pod once its container has passed its startup probe."""
+        for pod in self.release.pods(bot_id):
+            if any(status.get("started") for status in pod["status"].get("containerStatuses", [])):
+                return pod
+        return None
+
+    def other_pod(self, bot_id: int, pod: Mapping[str, Any]) -> bool:
+        return any(other["metadata"]["uid"] != pod["metadata"]["uid"] for other in self.release.pods(bot_id))
+
     def restarts(self, bot_id: int) -> int:
         (pod,) = self.release.pods(bot_id)
         return sum(container["restartCount"] for container in pod["status"]["containerStatuses"])
@@ -120,12 +156,18 @@ def _as_stored(trade: Trade) -> tuple[Any, ...]:
 
 def freeze_process_of(pod: Mapping[str, Any]) -> bool:
     """SIGSTOP the bot's process of a pod whose node is this machine; False where no such process is seen here."""
-    marker = f"POD_UID={pod['metadata']['uid']}".encode()
+    return signal_process_of(pod, signal.SIGSTOP)
+
+
+def signal_process_of(pod: Mapping[str, Any], number: signal.Signals) -> bool:
+    """Signal the Python processes of a pod whose node is this machine; False where no such process is seen here."""
+    uid = pod["metadata"]["uid"]
     found = False
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
             with contextlib.suppress(OSError):
-                if marker in (folder / "environ").read_bytes().split(b"\0"):
-                    os.kill(int(folder.name), signal.SIGSTOP)
+                groups = (folder / "cgroup").read_text().replace("_", "-")
+                if uid in groups and b"python" in (folder / "cmdline").read_bytes():
+                    os.kill(int(folder.name), number)
                     found = True
     return found
