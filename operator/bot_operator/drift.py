@@ -57,7 +57,7 @@ class Drift:
 
 
 def find_drift(held: Mapping[str, Any], wanted: Document) -> Drift:
-    """Compare an object as the API server holds it with its manifest: every field that is wanted, and what was added."""
+    """Compare an object as the API server holds it with its manifest: every wanted field, and what was added."""
     changed = list(dict.fromkeys(differences(wanted, held)))
     added = list(dict.fromkeys(added_fields(held, wanted, ours=False)))
     leftover = [path for path in added_fields(held, wanted, ours=True) if path not in added]
@@ -85,7 +85,7 @@ def foreign_status(held: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[
 
 
 def template_outdated(drift: Drift) -> bool:
-    """Whether we want another pod than we last asked for. An edit of the pod, or of the mark itself, is no such wish."""
+    """Whether we want another pod than we last asked for. An edit of the pod, or of this mark, is no such wish."""
     return _TEMPLATE_STAMP in drift.outdated
 
 
