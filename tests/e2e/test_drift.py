@@ -179,6 +179,7 @@ def _pod(**values: Any) -> dict[str, Any]:
 _STRATEGIC = "application/strategic-merge-patch+json"
 _SPY = {"name": "spy", "image": "example.com/spy:1"}
 _EXEC = {"exec": {"command": ["true"]}, "httpGet": None}
+_OPTIONAL = {"name": "fleet-database", "key": "url", "optional": True}
 _APPLIED = {"apiVersion": "apps/v1", "kind": "Deployment"}
 _MERGED: Mapping[str, dict[str, Any]] = {
     "a second container": _pod(containers=[_SPY]),
@@ -188,9 +189,7 @@ _MERGED: Mapping[str, dict[str, Any]] = {
         env=[{"name": "PORT", "value": None, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]
     ),
     "a Secret as the environment": _container(envFrom=[{"secretRef": {"name": "other"}}]),
-    "an optional Secret": _container(
-        env=[{"name": "DATABASE_URL", "valueFrom": {"secretKeyRef": {"name": "fleet-database", "key": "url", "optional": True}}}]
-    ),
+    "an optional Secret": _container(env=[{"name": "DATABASE_URL", "valueFrom": {"secretKeyRef": _OPTIONAL}}]),
     "another port": _container(ports=[{"containerPort": 9999}]),
     "one more mount": _pod(volumes=[{"name": "more", "emptyDir": {}}]) ,
     "a node's folder": _pod(volumes=[{"name": "root", "hostPath": {"path": "/"}}]),
