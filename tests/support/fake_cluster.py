@@ -4,7 +4,7 @@ import copy
 import itertools
 from typing import Any
 
-from bot_operator.cluster import ClusterUnavailableError, Held, RefusedObjectError
+from bot_operator.cluster import ClusterUnavailableError, Held, RefusedObjectError, StaleLookError
 from bot_operator.naming import MANAGER, bot_labels, is_ours, labelled_bot_id, object_name
 from bot_operator.observed import (
     Observed,
@@ -31,6 +31,8 @@ class FakeCluster:
         self.writes: list[tuple[str, str, str]] = []
         self.down = False
         self.refused = ""
+        self.stale = 0  # so many writes of Deployments are based on a stale look
+        self.insists: int | None = None  # the replicas that a webhook gives every Deployment
 
     # The port.
 
@@ -121,8 +123,13 @@ class FakeCluster:
         self._write("apply", manifest["kind"], name)
         if manifest["kind"] == self.refused:
             raise RefusedObjectError(f"{name}: will not do")
+        if manifest["kind"] == "Deployment" and self.stale:
+            self.stale -= 1
+            raise StaleLookError(f"{name}: has been modified")
         old = kept.get(name, {"metadata": {"uid": f"uid-{next(self._numbers)}", "generation": 0}, "spec": None})
         new = copy.deepcopy(manifest)
+        if manifest["kind"] == "Deployment" and self.insists is not None:
+            new["spec"]["replicas"] = self.insists
         generation = old["metadata"]["generation"] + (new["spec"] != old["spec"])
         new["metadata"] |= {"uid": old["metadata"]["uid"], "generation": generation}
         new["metadata"]["managedFields"] = [{"manager": MANAGER, "operation": "Apply", "fieldsV1": {}}]

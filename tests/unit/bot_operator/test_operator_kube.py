@@ -157,3 +157,39 @@ async def test_a_server_that_does_not_answer_is_unavailable() -> None:
     with pytest.raises(ClusterUnavailableError, match="did not answer"):
         await kube.observe(7)
     await kube.aclose()
+
+
+async def test_a_write_is_based_on_the_version_that_was_seen_and_does_not_take_over_what_was_not(api: _Api) -> None:
+    manifest = build_deployment(Workload.of([7]), some_settings(), owner_uid="uid-1")
+    api.says(f"{_DEPLOYMENTS}/bot-7", _object(7))
+    await api.kube.apply_deployment(manifest, {"metadata": {"resourceVersion": "42"}})
+    await api.kube.apply_deployment(manifest, None)
+    (_, _, seen, _, onto), (_, _, unseen, _, anew) = api.asked
+    assert (seen["force"], onto["metadata"]["resourceVersion"]) == ("true", "42")
+    assert unseen["force"] == "false"
+    assert "resourceVersion" not in anew["metadata"]
+
+
+async def test_an_edited_object_is_put_back_in_one_write_and_ends_as_ours_by_apply_alone(api: _Api) -> None:
+    manifest = build_deployment(Workload.of([7]), some_settings(), owner_uid="uid-1")
+    path, ours = f"{_DEPLOYMENTS}/bot-7", {"manager": "tradingbot-operator", "operation": "Apply"}
+    both = _object(7)
+    both["metadata"]["managedFields"] = [ours, ours | {"operation": "Update"}]
+    for answer in (both, both):
+        api.says(path, answer)
+    api.says(path, {"message": "the object has been modified"}, 409)
+    api.says(path, both)
+    api.says(path, _object(7))
+    await api.kube.restore_deployment(manifest, {"metadata": {"resourceVersion": "42", "managedFields": [ours]}})
+    json_patch, apply = "application/json-patch+json", "application/apply-patch+yaml"
+    sent = [(method, kind) for method, _, _, kind, _ in api.asked if method == "PATCH"]
+    assert sent == [("PATCH", json_patch), ("PATCH", apply), ("PATCH", json_patch), ("PATCH", json_patch)]
+    assert api.asked[1][4]["metadata"]["uid"] == "uid-7"
+    assert api.asked[-1][4][-1] == {"op": "add", "path": "/metadata/managedFields", "value": [ours]}
+
+
+async def test_a_restore_that_is_based_on_a_stale_look_is_refused_as_such(api: _Api) -> None:
+    manifest = build_deployment(Workload.of([7]), some_settings(), owner_uid="uid-1")
+    api.says(f"{_DEPLOYMENTS}/bot-7", {"message": "the object has been modified"}, 409)
+    with pytest.raises(StaleLookError):
+        await api.kube.restore_deployment(manifest, {"metadata": {"resourceVersion": "42"}})
