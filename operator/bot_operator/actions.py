@@ -17,6 +17,26 @@ class ApplyDeployment:
 
 
 @dataclass(frozen=True)
+class RestoreTradingBot:
+    """Make it what the manifest says and nothing else; `fields` names what somebody had changed, without values."""
+
+    manifest: Document
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RestoreDeployment:
+    manifest: Document
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RestoreStatus:
+    manifest: Document
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class DeleteDeployment:
     """Delete this very object, whose pod then gets SIGTERM; another one of the same name is not meant."""
 
@@ -62,6 +82,9 @@ class EmitEvent:
 Action: TypeAlias = (
     ApplyTradingBot
     | ApplyDeployment
+    | RestoreTradingBot
+    | RestoreDeployment
+    | RestoreStatus
     | DeleteDeployment
     | DeleteTradingBot
     | WriteRowError

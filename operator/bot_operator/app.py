@@ -14,7 +14,7 @@ from bot_operator.cluster import Cluster
 from bot_operator.health import SweepHealth
 from bot_operator.kube import Kube
 from bot_operator.metrics import Metrics
-from bot_operator.naming import labelled_bot_id
+from bot_operator.naming import labelled_bot_id, named_bot_id
 from bot_operator.reconciler import Reconciler
 from bot_operator.rows import RowReader
 from bot_operator.settings import OperatorSettings
@@ -69,10 +69,9 @@ class OperatorApp:
             group.create_task(self.queue.run(self.reconciler.reconcile))
             group.create_task(self.watcher.run())
 
-    def wake(self, labels: Mapping[str, str]) -> None:
-        """An object with these labels has changed in the cluster."""
-        bot_id = labelled_bot_id(labels)
-        if bot_id is not None:
+    def wake(self, labels: Mapping[str, str], name: str = "") -> None:
+        """An object with these labels and this name has changed in the cluster; its label may be what was edited."""
+        for bot_id in {labelled_bot_id(labels), named_bot_id(name)} - {None}:
             self.watcher.wake(bot_id)
 
     async def aclose(self) -> None:

@@ -1,6 +1,7 @@
 """The port to the cluster: what the operator needs of it, and no more. It knows no client."""
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeAlias
 
 from bot_core.models.errors import InvalidBotError, TransientError
 from bot_operator.manifests import Document
@@ -11,15 +12,22 @@ class ClusterUnavailableError(TransientError):
     """The API server did not answer, was busy, or refused for now; nothing is known about what was being written."""
 
 
+class StaleLookError(TransientError):
+    """The object is no longer what the write was based on: look again."""
+
+
 class RefusedObjectError(InvalidBotError):
     """The API server understood the object and will not have it: sending the same again won't help."""
+
+
+Held: TypeAlias = Mapping[str, Any] | None
 
 
 class Cluster(Protocol):
     """Reads return None or nothing for what is absent. Deletes name the uid and so never hit another object.
 
     Every method raises ClusterUnavailableError when the API server can't serve it now, and every write
-    RefusedObjectError when it never will.
+    RefusedObjectError when it never will, and StaleLookError when the object has changed since it was seen.
     """
 
     async def observe(self, bot_id: int) -> Observed:
@@ -28,11 +36,19 @@ class Cluster(Protocol):
     async def observe_all(self) -> dict[int, Observed]:
         """Everything of ours, each kind listed once."""
 
-    async def apply_tradingbot(self, manifest: Document) -> ObservedTradingBot: ...
+    async def apply_tradingbot(self, manifest: Document, held: Held) -> ObservedTradingBot:
+        """Write our own fields. `held` is the object as it was seen, None where there was none."""
 
-    async def apply_status(self, manifest: Document) -> ObservedTradingBot: ...
+    async def apply_status(self, manifest: Document, held: Held) -> ObservedTradingBot: ...
 
-    async def apply_deployment(self, manifest: Document) -> ObservedDeployment: ...
+    async def apply_deployment(self, manifest: Document, held: Held) -> ObservedDeployment: ...
+
+    async def restore_tradingbot(self, manifest: Document, held: Held) -> ObservedTradingBot:
+        """Write our own fields and remove what others have written."""
+
+    async def restore_status(self, manifest: Document, held: Held) -> ObservedTradingBot: ...
+
+    async def restore_deployment(self, manifest: Document, held: Held) -> ObservedDeployment: ...
 
     async def delete_deployment(self, name: str, uid: str) -> None:
         """Delete it in the foreground: it stays, marked, until its pods have ended."""

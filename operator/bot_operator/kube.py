@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bot_operator.cluster import ClusterUnavailableError
+from bot_operator.cluster import ClusterUnavailableError, Held, StaleLookError
 from bot_operator.manifests import Document
 from bot_operator.naming import (
     GROUP,
@@ -22,10 +22,14 @@ from bot_operator.observed import (
     parse_pod,
     parse_tradingbot,
 )
+from bot_operator.ownership import disowning_patch, restoring_patch
 from bot_operator.transport import Transport
 
 _APPLY = "application/apply-patch+yaml"
+_JSON_PATCH = "application/json-patch+json"
 _PAGE = 500
+#: Tries at a patch that the Deployment controller, which counts its pods just then, may make stale.
+_DISOWNINGS = 5
 
 
 class Kube:
@@ -67,17 +71,23 @@ class Kube:
             for bot_id in bots.keys() | deployments.keys() | pods.keys()
         }
 
-    async def apply_tradingbot(self, manifest: Document) -> ObservedTradingBot:
-        path = f"{self._bots}/{manifest['metadata']['name']}"
-        return parse_tradingbot(await self._apply(path, manifest), self._release)
+    async def apply_tradingbot(self, manifest: Document, held: Held) -> ObservedTradingBot:
+        return parse_tradingbot(await self._apply(self._bots, manifest, held), self._release)
 
-    async def apply_status(self, manifest: Document) -> ObservedTradingBot:
-        path = f"{self._bots}/{manifest['metadata']['name']}/status"
-        return parse_tradingbot(await self._apply(path, manifest), self._release)
+    async def apply_status(self, manifest: Document, held: Held) -> ObservedTradingBot:
+        return parse_tradingbot(await self._apply(self._bots, manifest, held, "/status"), self._release)
 
-    async def apply_deployment(self, manifest: Document) -> ObservedDeployment:
-        path = f"{self._deployments}/{manifest['metadata']['name']}"
-        return parse_deployment(await self._apply(path, manifest), self._release)
+    async def apply_deployment(self, manifest: Document, held: Held) -> ObservedDeployment:
+        return parse_deployment(await self._apply(self._deployments, manifest, held), self._release)
+
+    async def restore_tradingbot(self, manifest: Document, held: Held) -> ObservedTradingBot:
+        return parse_tradingbot(await self._restore(self._bots, manifest, held), self._release)
+
+    async def restore_status(self, manifest: Document, held: Held) -> ObservedTradingBot:
+        return parse_tradingbot(await self._restore(self._bots, manifest, held, "/status"), self._release)
+
+    async def restore_deployment(self, manifest: Document, held: Held) -> ObservedDeployment:
+        return parse_deployment(await self._restore(self._deployments, manifest, held), self._release)
 
     async def delete_deployment(self, name: str, uid: str) -> None:
         await self._delete(f"{self._deployments}/{name}", uid, "Foreground")
@@ -107,13 +117,36 @@ class Kube:
                 return items
             query = {**query, "continue": more}
 
-    async def _apply(self, path: str, manifest: Document) -> Document:
-        applied = await self._transport.request(
-            "PATCH", path, {"fieldManager": MANAGER, "force": "true"}, manifest, _APPLY
-        )
-        if applied is None:
+    async def _apply(self, kind: str, manifest: Document, held: Held, part: str = "") -> Document:
+        """Server-side apply onto what was seen. What was not there is not forced: it may be there by now, another's."""
+        query = {"fieldManager": MANAGER, "force": "false" if held is None else "true"}
+        return await self._patch(_path(kind, manifest, part), query, _onto(manifest, held, "resourceVersion"), _APPLY)
+
+    async def _restore(self, kind: str, manifest: Document, held: Held, part: str = "") -> Document:
+        """One patch puts all of it back; apply makes every field ours; a last patch forgets that the first was a write.
+
+        Only the first has to be of what was seen: the other two change no field, whoever writes the status meanwhile.
+        """
+        path, query = _path(kind, manifest, part), {"fieldManager": MANAGER}
+        patched = await self._patch(path, query, restoring_patch(held or {}, manifest), _JSON_PATCH)
+        latest = await self._patch(path, {**query, "force": "true"}, _onto(manifest, patched, "uid"), _APPLY)
+        for _ in range(_DISOWNINGS):
+            disowning = disowning_patch(latest, of_status=bool(part))
+            if disowning is None:
+                break
+            try:
+                return await self._patch(path, query, disowning, _JSON_PATCH)
+            except StaleLookError:
+                latest = await self._get(path) or latest
+        return latest
+
+    async def _patch(
+        self, path: str, query: dict[str, str], body: Document | list[Document], content_type: str
+    ) -> Document:
+        answer = await self._transport.request("PATCH", path, query, body, content_type)
+        if answer is None:
             raise ClusterUnavailableError(f"PATCH {path}: not found; is the CRD installed, and the namespace there?")
-        return applied
+        return answer
 
     async def _delete(self, path: str, uid: str, propagation: str) -> None:
         options = {
@@ -123,6 +156,16 @@ class Kube:
             "preconditions": {"uid": uid},
         }
         await self._transport.request("DELETE", path, None, options)
+
+
+def _path(kind: str, manifest: Document, part: str) -> str:
+    return f"{kind}/{manifest['metadata']['name']}{part}"
+
+
+def _onto(manifest: Document, held: Held, mark: str) -> Document:
+    """With the version or uid that was seen: should the object be another by now, the API server refuses."""
+    value = ((held or {}).get("metadata") or {}).get(mark)
+    return {**manifest, "metadata": {**manifest["metadata"], mark: value}} if value else manifest
 
 
 def _by_bot(items: list[Document], *, named: bool) -> dict[int, list[Document]]:

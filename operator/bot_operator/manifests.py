@@ -12,6 +12,7 @@ from typing import Any
 from bot_core.models.config import BotConfig
 from bot_operator.naming import (
     API_VERSION,
+    APPLIED_HASH,
     BOT_ID_LABEL,
     INSTANCE_LABEL,
     MANAGER,
@@ -41,7 +42,7 @@ def build_tradingbot(record: BotRecord, settings: OperatorSettings) -> Document:
         "namespace": settings.namespace,
         "labels": bot_labels(settings.release, row.id),
     }
-    return {"apiVersion": API_VERSION, "kind": "TradingBot", "metadata": metadata, "spec": build_spec(record)}
+    return _stamped({"apiVersion": API_VERSION, "kind": "TradingBot", "metadata": metadata, "spec": build_spec(record)})
 
 
 def build_spec(record: BotRecord) -> Document:
@@ -109,7 +110,7 @@ def build_deployment(workload: Workload, settings: OperatorSettings, *, owner_ui
         # True would need the right to update finalizers of TradingBots.
         "blockOwnerDeletion": False,
     }
-    return {
+    manifest = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {
@@ -127,6 +128,14 @@ def build_deployment(workload: Workload, settings: OperatorSettings, *, owner_ui
             "template": template,
         },
     }
+    return _stamped(manifest)
+
+
+def _stamped(manifest: Document) -> Document:
+    """With one hash over the whole of it, by which an edit is told from a change of our own."""
+    metadata = manifest["metadata"]
+    annotations = metadata.get("annotations", {}) | {APPLIED_HASH: template_hash(manifest)}
+    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
 
 
 def build_pod_template(workload: Workload, settings: OperatorSettings) -> Document:

@@ -10,6 +10,8 @@ VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 BOT_ID_LABEL = "tradingbot.dev/bot-id"
 TEMPLATE_HASH = "tradingbot.dev/template-hash"
+#: Of everything that was applied: equal means that whatever differs was changed by somebody else.
+APPLIED_HASH = "tradingbot.dev/applied-hash"
 NAME_LABEL = "app.kubernetes.io/name"
 INSTANCE_LABEL = "app.kubernetes.io/instance"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
@@ -37,6 +39,12 @@ def labelled_bot_id(labels: Mapping[str, Any]) -> int | None:
     """The bot that an object names, or None where its label holds no id."""
     text = str(labels.get(BOT_ID_LABEL, ""))
     return int(text) if text.isdecimal() else None
+
+
+def named_bot_id(name: str) -> int | None:
+    """The bot that a TradingBot or Deployment is named after, whatever its labels say."""
+    prefix, _, number = name.partition("-")
+    return int(number) if prefix == "bot" and number.isdecimal() else None
 
 
 def selector(labels: Mapping[str, str]) -> str:

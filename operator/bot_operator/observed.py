@@ -27,6 +27,7 @@ class ObservedTradingBot:
     labels: Mapping[str, str] = field(default_factory=dict)
     spec: Mapping[str, Any] = field(default_factory=dict)
     status: Mapping[str, Any] = field(default_factory=dict)
+    document: Mapping[str, Any] = field(default_factory=dict)  # the whole of it, as the API server holds it
 
     @property
     def phase(self) -> str:
@@ -41,6 +42,7 @@ class ObservedDeployment:
     template_hash: str = ""
     replicas: int = 1
     owner_uid: str = ""
+    document: Mapping[str, Any] = field(default_factory=dict)  # as above
     failure: str = ""  # why its ReplicaSet may make no pod, such as a quota
 
 
@@ -89,6 +91,7 @@ def parse_tradingbot(document: Mapping[str, Any], release: str) -> ObservedTradi
         labels=labels,
         spec=_mapping(document, "spec"),
         status=_mapping(document, "status"),
+        document=document,
     )
 
 
@@ -107,6 +110,7 @@ def parse_deployment(document: Mapping[str, Any], release: str) -> ObservedDeplo
         template_hash=str(_mapping(meta, "annotations").get(TEMPLATE_HASH, "")),
         replicas=int(_mapping(document, "spec").get("replicas", 1)),
         owner_uid=str(owners[0].get("uid", "")) if owners else "",
+        document=document,
         failure=failures[0] if failures else "",
     )
 

@@ -13,24 +13,24 @@ from bot_operator.actions import (
     DeleteTradingBot,
     EmitEvent,
     PatchStatus,
+    RestoreDeployment,
+    RestoreStatus,
+    RestoreTradingBot,
     WriteRowError,
     WriteRowStopped,
 )
-from bot_operator.manifests import (
-    Document,
-    build_deployment,
-    build_pod_template,
-    build_status,
-    build_tradingbot,
-    template_hash,
-)
+from bot_operator.drift import Drift, find_drift, foreign_status, keeping_template, template_outdated
+from bot_operator.manifests import Document, build_deployment, build_status, build_tradingbot
 from bot_operator.naming import Workload, object_name
-from bot_operator.observed import Observed, ObservedTradingBot
+from bot_operator.observed import Observed, ObservedDeployment, ObservedTradingBot
 from bot_operator.record import BotRecord, Circumstances
 from bot_operator.status import FIGURES, HALTED, Phase, build_status_fields, condition, name_taken
 
 #: Phases that a bot without any workload never has: one of them says that there was a pod.
 _HAD_WORKLOAD = frozenset({Phase.PENDING, Phase.STARTING, Phase.RUNNING, Phase.STOPPING})
+
+#: An Event is short; the log line has them all.
+_MOST_FIELDS = 8
 
 
 def plan_bot(record: BotRecord | None, observed: Observed, around: Circumstances) -> list[Action]:
@@ -40,11 +40,11 @@ def plan_bot(record: BotRecord | None, observed: Observed, around: Circumstances
     bot = observed.bot
     if bot is not None and not bot.ours:
         return _plan_row_error(record, name_taken("TradingBot", record.row.id), bot.uid, "NameTaken")
-    if bot is None or _differs(bot, build_tradingbot(record, around.settings)):
-        # The rest needs its uid and generation: the next plan.
-        return [ApplyTradingBot(build_tradingbot(record, around.settings))]
-    if bot.deleting:
+    if bot is not None and bot.deleting:
         return []  # its end is news, and then it is made again
+    first = _plan_tradingbot(bot, build_tradingbot(record, around.settings))
+    if bot is None or first:
+        return first  # the rest needs its uid and generation: the next plan
     return [
         *_plan_row(record, observed, bot),
         *_plan_status(record, observed, bot, around),
@@ -64,13 +64,19 @@ def _plan_removal(observed: Observed, around: Circumstances) -> list[Action]:
     return actions
 
 
-def _differs(bot: ObservedTradingBot, wanted: Document) -> bool:
-    if bot.deleting:
-        return False
-    labels, spec = wanted["metadata"]["labels"], wanted["spec"]
-    return any(bot.labels.get(key) != value for key, value in labels.items()) or any(
-        bot.spec.get(key) != value for key, value in spec.items()
-    )
+def _plan_tradingbot(bot: ObservedTradingBot | None, manifest: Document) -> list[Action]:
+    if bot is None:
+        return [ApplyTradingBot(manifest)]
+    drift = find_drift(bot.document, manifest)
+    if drift.edited:
+        return [RestoreTradingBot(manifest, drift.fields), _restored("TradingBot", drift.fields, bot.uid)]
+    return [ApplyTradingBot(manifest)] if drift else []
+
+
+def _restored(kind: str, fields: tuple[str, ...], uid: str) -> EmitEvent:
+    """Names of fields only: an edit may have brought a secret in."""
+    more = f" and {len(fields) - _MOST_FIELDS} more" if len(fields) > _MOST_FIELDS else ""
+    return EmitEvent("Restored", f"put back in the {kind}: {', '.join(fields[:_MOST_FIELDS])}{more}", uid)
 
 
 def _plan_row(record: BotRecord, observed: Observed, bot: ObservedTradingBot) -> list[Action]:
@@ -109,6 +115,10 @@ def _plan_row_error(record: BotRecord, message: str, uid: str, reason: str) -> l
 
 def _plan_status(record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances) -> list[Action]:
     status = build_status_fields(record, observed, around.now)
+    edited = foreign_status(bot.document, status)
+    if edited:
+        restore = RestoreStatus(build_status(object_name(record.row.id), around.settings, status), edited)
+        return [restore, _restored("TradingBot", edited, bot.uid)]
     changed = {key for key in status.keys() | bot.status.keys() if status.get(key) != bot.status.get(key)}
     figures_only = changed <= FIGURES
     if not changed or (figures_only and not around.figures_due):
@@ -149,9 +159,35 @@ def _plan_workload(
     manifest = build_deployment(workload, around.settings, owner_uid=bot.uid)
     if deployment is None:
         return [ApplyDeployment(manifest)] if record.parsed.config is not None else []
-    wanted = template_hash(build_pod_template(workload, around.settings))
-    if deployment.template_hash != wanted:
-        return [ApplyDeployment(manifest), EmitEvent("Updated", "the pod's shape has changed", bot.uid)]
-    if deployment.replicas != 1 or deployment.owner_uid != bot.uid:
-        return [ApplyDeployment(manifest), EmitEvent("Restored", "an edited Deployment was put back", bot.uid)]
-    return []
+    return _plan_drift(deployment, manifest, bot, around)
+
+
+def _plan_drift(
+    deployment: ObservedDeployment, manifest: Document, bot: ObservedTradingBot, around: Circumstances
+) -> list[Action]:
+    """An edit is put back at once; a change of our own that makes the pod anew may have to wait."""
+    drift = find_drift(deployment.document, manifest)
+    updated = template_outdated(drift)
+    if updated and not _may_update(around) and not drift.edited_template:
+        return _plan_held(deployment, manifest, bot, drift)
+    told: list[Action] = [EmitEvent("Updated", "the pod's shape has changed", bot.uid)] if updated else []
+    if drift.edited:
+        # Of an edited pod template nothing can wait any more: the edit itself has ended the pod.
+        restored = _restored("Deployment", drift.fields, bot.uid)
+        return [RestoreDeployment(manifest, drift.fields), restored, *told]
+    return [ApplyDeployment(manifest), *told] if drift else []
+
+
+def _may_update(around: Circumstances) -> bool:
+    """Whether the bot's pod may be made anew now for a change of our own."""
+    return around.may_roll
+
+
+def _plan_held(
+    deployment: ObservedDeployment, manifest: Document, bot: ObservedTradingBot, drift: Drift
+) -> list[Action]:
+    """Put back what was edited around a pod that has to wait for its update."""
+    if not drift.edited:
+        return []
+    kept = keeping_template(deployment.document, manifest)
+    return [RestoreDeployment(kept, drift.fields), _restored("Deployment", drift.fields, bot.uid)]

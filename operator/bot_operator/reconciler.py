@@ -4,10 +4,10 @@ Errors are not handled here but by their type in the work queue. Killed anywhere
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import assert_never
+from typing import Any, assert_never
 
 import structlog
 
@@ -21,13 +21,17 @@ from bot_operator.actions import (
     DeleteTradingBot,
     EmitEvent,
     PatchStatus,
+    RestoreDeployment,
+    RestoreStatus,
+    RestoreTradingBot,
     WriteRowError,
     WriteRowStopped,
 )
-from bot_operator.cluster import Cluster, RefusedObjectError
+from bot_operator.cluster import Cluster, RefusedObjectError, StaleLookError
+from bot_operator.drift import find_drift
 from bot_operator.manifests import Document, build_event
 from bot_operator.naming import object_name
-from bot_operator.observed import Observed
+from bot_operator.observed import Observed, ObservedDeployment, ObservedTradingBot
 from bot_operator.plan import plan_bot
 from bot_operator.record import BotRecord, Circumstances
 from bot_operator.rows import RowReader
@@ -73,8 +77,12 @@ class Reconciler:
             actions = plan_bot(look.record, look.observed, look.around)
             if not actions:
                 return
-            for action in actions:
-                look = await self._apply(action, look)
+            try:
+                for action in actions:
+                    look = await self._apply(action, look)
+            except StaleLookError as error:
+                _log.info("looked_again", why=str(error))
+                look = await self._observe(bot_id)
         raise TransientError(f"bot {bot_id} is not settled after {MOST_PLANS} plans: {actions}")
 
     async def _observe(self, bot_id: int) -> _Look:
@@ -97,13 +105,10 @@ class Reconciler:
         """Carry one action out; what the cluster answered is what the next plan sees."""
         observed = look.observed
         match action:
-            case ApplyTradingBot(manifest):
-                observed = replace(observed, bot=await self._cluster.apply_tradingbot(manifest))
-            case PatchStatus(manifest):
-                observed = replace(observed, bot=await self._cluster.apply_status(manifest))
-                self._written[look.bot_id] = self._monotonic()
-            case ApplyDeployment(manifest):
-                observed = await self._apply_deployment(manifest, look)
+            case ApplyTradingBot() | RestoreTradingBot() | PatchStatus() | RestoreStatus():
+                observed = replace(observed, bot=await self._write_tradingbot(action, look))
+            case ApplyDeployment() | RestoreDeployment():
+                observed = replace(observed, deployment=await self._write_deployment(action, look))
             case DeleteDeployment(uid):
                 await self._cluster.delete_deployment(object_name(look.bot_id), uid)
                 if observed.deployment is not None:
@@ -136,12 +141,37 @@ class Reconciler:
             raise TransientError(f"bot {look.bot_id}: its row went away meanwhile")
         return replace(look, record=record)
 
-    async def _apply_deployment(self, manifest: Document, look: _Look) -> Observed:
+    async def _write_tradingbot(
+        self, action: ApplyTradingBot | RestoreTradingBot | PatchStatus | RestoreStatus, look: _Look
+    ) -> ObservedTradingBot:
+        held = None if look.observed.bot is None else look.observed.bot.document
+        match action:
+            case ApplyTradingBot(manifest):
+                return await self._cluster.apply_tradingbot(manifest, held)
+            case RestoreTradingBot(manifest):
+                bot = await self._cluster.restore_tradingbot(manifest, held)
+                _must_be(bot.document, manifest)
+                return bot
+            case PatchStatus(manifest):
+                bot = await self._cluster.apply_status(manifest, held)
+            case RestoreStatus(manifest):
+                bot = await self._cluster.restore_status(manifest, held)
+            case _:
+                assert_never(action)
+        self._written[look.bot_id] = self._monotonic()
+        return bot
+
+    async def _write_deployment(self, action: ApplyDeployment | RestoreDeployment, look: _Look) -> ObservedDeployment:
+        held = None if look.observed.deployment is None else look.observed.deployment.document
         try:
-            return replace(look.observed, deployment=await self._cluster.apply_deployment(manifest))
+            if isinstance(action, ApplyDeployment):
+                return await self._cluster.apply_deployment(action.manifest, held)
+            deployment = await self._cluster.restore_deployment(action.manifest, held)
         except RefusedObjectError as error:
-            await self._store.failed(look.bot_id, str(error), keep_status=look.observed.deployment is not None)
+            await self._store.failed(look.bot_id, str(error), keep_status=held is not None)
             raise
+        _must_be(deployment.document, action.manifest)
+        return deployment
 
     async def _emit(self, event: EmitEvent, look: _Look) -> None:
         kind = "Warning" if event.warning else "Normal"
@@ -156,10 +186,22 @@ class Reconciler:
             _log.warning("event_not_written", reason=event.reason, error=str(error))
 
 
+def _must_be(held: Mapping[str, Any], manifest: Document) -> None:
+    """Put back, an object is what its manifest says; else something in the cluster changes what we write."""
+    left = find_drift(held, manifest)
+    if left:
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        raise TransientError(f"{kind} {name} was put back, and the cluster changed it again: {', '.join(left.fields)}")
+
+
 def _tell(action: Action) -> None:
     match action:
         case ApplyTradingBot() | ApplyDeployment():
             _log.info("applied", kind=action.manifest["kind"])
+        case (
+            RestoreTradingBot(manifest, fields) | RestoreDeployment(manifest, fields) | RestoreStatus(manifest, fields)
+        ):
+            _log.warning("restored", kind=manifest["kind"], fields=fields)
         case PatchStatus(manifest, figures_only):
             log = _log.debug if figures_only else _log.info
             log("status_written", phase=manifest["status"]["phase"], message=manifest["status"]["message"])

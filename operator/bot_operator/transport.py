@@ -16,7 +16,7 @@ from kubernetes.aio.config import load_incluster_config, load_kube_config
 from kubernetes.aio.config.config_exception import ConfigException
 
 from bot_core.models.errors import FatalError
-from bot_operator.cluster import ClusterUnavailableError, RefusedObjectError
+from bot_operator.cluster import ClusterUnavailableError, RefusedObjectError, StaleLookError
 from bot_operator.manifests import Document
 
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=10.0)
@@ -49,7 +49,7 @@ class Transport:
         method: str,
         path: str,
         query: Mapping[str, str] | None = None,
-        body: Document | None = None,
+        body: Document | list[Document] | None = None,
         content_type: str = "application/json",
     ) -> Document | None:
         """One request; None where nothing is found."""
@@ -78,6 +78,8 @@ def _answer(method: str, path: str, status: int, data: bytes) -> Document | None
         document: Document = json.loads(text)
         return document
     message = f"{method} {path}: {status}: {_reason(text)}"
+    if status == 409:  # noqa: PLR2004
+        raise StaleLookError(message)
     if status in _REFUSED:
         raise RefusedObjectError(message)
     raise ClusterUnavailableError(message)

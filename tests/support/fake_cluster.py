@@ -4,8 +4,8 @@ import copy
 import itertools
 from typing import Any
 
-from bot_operator.cluster import ClusterUnavailableError, RefusedObjectError
-from bot_operator.naming import bot_labels, is_ours, labelled_bot_id, object_name
+from bot_operator.cluster import ClusterUnavailableError, Held, RefusedObjectError, StaleLookError
+from bot_operator.naming import MANAGER, bot_labels, is_ours, labelled_bot_id, object_name
 from bot_operator.observed import (
     Observed,
     ObservedDeployment,
@@ -31,6 +31,8 @@ class FakeCluster:
         self.writes: list[tuple[str, str, str]] = []
         self.down = False
         self.refused = ""
+        self.stale = 0  # so many writes of Deployments are based on a stale look
+        self.insists: int | None = None  # the replicas that a webhook gives every Deployment
 
     # The port.
 
@@ -49,17 +51,20 @@ class FakeCluster:
         ours = [item for item in everything if is_ours(item["metadata"]["labels"], self._release)]
         return {bot_id: await self.observe(bot_id) for item in ours if (bot_id := _bot_id(item)) is not None}
 
-    async def apply_tradingbot(self, manifest: Document) -> ObservedTradingBot:
+    async def apply_tradingbot(self, manifest: Document, held: Held) -> ObservedTradingBot:  # noqa: ARG002
         return parse_tradingbot(self._apply(self.bots, manifest), self._release)
 
-    async def apply_status(self, manifest: Document) -> ObservedTradingBot:
+    async def apply_status(self, manifest: Document, held: Held) -> ObservedTradingBot:  # noqa: ARG002
         self._write("status", "TradingBot", manifest["metadata"]["name"])
         bot = self.bots[manifest["metadata"]["name"]]
         bot["status"] = copy.deepcopy(manifest["status"])
         return parse_tradingbot(bot, self._release)
 
-    async def apply_deployment(self, manifest: Document) -> ObservedDeployment:
+    async def apply_deployment(self, manifest: Document, held: Held) -> ObservedDeployment:  # noqa: ARG002
         return parse_deployment(self._apply(self.deployments, manifest), self._release)
+
+    # All is replaced by what is applied here: what others have added goes with it.
+    restore_tradingbot, restore_status, restore_deployment = apply_tradingbot, apply_status, apply_deployment
 
     async def delete_deployment(self, name: str, uid: str) -> None:
         self._write("delete", "Deployment", name)
@@ -118,10 +123,16 @@ class FakeCluster:
         self._write("apply", manifest["kind"], name)
         if manifest["kind"] == self.refused:
             raise RefusedObjectError(f"{name}: will not do")
+        if manifest["kind"] == "Deployment" and self.stale:
+            self.stale -= 1
+            raise StaleLookError(f"{name}: has been modified")
         old = kept.get(name, {"metadata": {"uid": f"uid-{next(self._numbers)}", "generation": 0}, "spec": None})
         new = copy.deepcopy(manifest)
+        if manifest["kind"] == "Deployment" and self.insists is not None:
+            new["spec"]["replicas"] = self.insists
         generation = old["metadata"]["generation"] + (new["spec"] != old["spec"])
         new["metadata"] |= {"uid": old["metadata"]["uid"], "generation": generation}
+        new["metadata"]["managedFields"] = [{"manager": MANAGER, "operation": "Apply", "fieldsV1": {}}]
         kept[name] = new | ({"status": old["status"]} if "status" in old else {})
         return kept[name]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,7 +14,7 @@ from bot_core.models.bot import BotRow
 from bot_core.models.figures import Figures, OpenPosition
 from bot_core.models.halt import Halt, HaltScope
 from bot_operator.manifests import build_deployment, build_tradingbot
-from bot_operator.naming import Workload, bot_labels
+from bot_operator.naming import APPLIED_HASH, MANAGER, TEMPLATE_HASH, Workload, bot_labels
 from bot_operator.observed import Observed, ObservedDeployment, ObservedPod, ObservedTradingBot
 from bot_operator.record import NO_FIGURES, BotRecord, Circumstances
 from bot_operator.settings import OperatorSettings, parse_settings
@@ -118,14 +121,27 @@ class ClusterBuilder:
 
     def with_deployment(self, **changes: Any) -> ClusterBuilder:
         bot_id = self.of.row.id
-        manifest = build_deployment(Workload.of([bot_id]), self.settings, owner_uid=f"uid-of-bot-{bot_id}")
+        owner = changes.get("owner_uid", f"uid-of-bot-{bot_id}")
+        manifest = build_deployment(Workload.of([bot_id]), self.settings, owner_uid=owner)
+        annotations = manifest["metadata"]["annotations"]
+        if "template_hash" in changes:  # of what was applied before
+            annotations |= {TEMPLATE_HASH: changes["template_hash"], APPLIED_HASH: changes["template_hash"]}
+        if "replicas" in changes:
+            manifest["spec"]["replicas"] = changes["replicas"]
         deployment = ObservedDeployment(
             uid=f"uid-of-deployment-{bot_id}",
             ours=True,
-            template_hash=manifest["metadata"]["annotations"]["tradingbot.dev/template-hash"],
-            owner_uid=f"uid-of-bot-{bot_id}",
+            template_hash=annotations[TEMPLATE_HASH],
+            owner_uid=owner,
+            document=applied_by_us(manifest),
         )
         return self._with(deployment=replace(deployment, **changes))
+
+    def edited(self, *path: str, to: Any, manager: str = "kubectl-edit") -> ClusterBuilder:
+        """Somebody writes one field of the Deployment; a part of the path such as `name=bot` picks an item."""
+        deployment = self.observed.deployment
+        assert deployment is not None
+        return self._with(deployment=replace(deployment, document=edit(deployment.document, path, to, manager)))
 
     def with_pod(self, **changes: Any) -> ClusterBuilder:
         pod = ObservedPod(name=f"bot-{self.of.row.id}-abc", created="2026-03-01T11:00:00Z", started=True)
@@ -160,8 +176,39 @@ class ClusterBuilder:
         """Bring the TradingBot's spec up to what another state of the row asks for."""
         bot = self.observed.bot
         assert bot is not None
-        spec = build_tradingbot(row.record(), self.settings)["spec"]
-        return replace(self._with(bot=replace(bot, spec=spec)), of=row)
+        manifest = build_tradingbot(row.record(), self.settings)
+        changed = replace(bot, spec=manifest["spec"], document=applied_by_us(manifest))
+        return replace(self._with(bot=changed), of=row)
+
+
+def applied_by_us(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The object as the API server holds it after our apply, but for what it fills in."""
+    entry = {"manager": MANAGER, "operation": "Apply", "apiVersion": manifest["apiVersion"], "fieldsV1": {}}
+    return copy.deepcopy(manifest | {"metadata": manifest["metadata"] | {"managedFields": [entry]}})
+
+
+def edit(document: Mapping[str, Any], path: tuple[str, ...], to: Any, manager: str) -> dict[str, Any]:
+    """The object after somebody wrote one field, who from then on owns it."""
+    edited = copy.deepcopy(dict(document))
+    fields: dict[str, Any] = {}
+    place: Any = edited
+    owned = fields
+    for part in path[:-1]:
+        key, is_item, value = part.partition("=")
+        if is_item:
+            found = [item for item in place if item.get(key) == value]
+            if not found:
+                place.append({key: value})
+            place = (found or place[-1:])[0]
+            owned = owned.setdefault(f"k:{json.dumps({key: value})}", {})
+        else:
+            place = place.setdefault(part, [] if "=" in path[path.index(part) + 1] else {})
+            owned = owned.setdefault(f"f:{part}", {})
+    place[path[-1]] = to
+    owned[f"f:{path[-1]}"] = {}
+    entry = {"manager": manager, "operation": "Update", "fieldsV1": fields}
+    edited["metadata"]["managedFields"] = [*edited["metadata"].get("managedFields", []), entry]
+    return edited
 
 
 def a_bot(bot_id: int = 7, row: RowBuilder | None = None) -> ClusterBuilder:
@@ -172,5 +219,6 @@ def a_bot(bot_id: int = 7, row: RowBuilder | None = None) -> ClusterBuilder:
         generation=1,
         labels=bot_labels(settings.release, row.row.id),
         spec=build_tradingbot(row.record(), settings)["spec"],
+        document=applied_by_us(build_tradingbot(row.record(), settings)),
     )
     return ClusterBuilder(row, Observed(bot=bot), settings)

@@ -11,8 +11,8 @@ WATCHED = ((GROUP, VERSION, "tradingbots"), ("apps", "v1", "deployments"), ("", 
 
 
 def register_events(registry: kopf.OperatorRegistry, app: OperatorApp) -> None:
-    async def changed(labels: Mapping[str, str], **_: object) -> None:
-        app.wake(labels)
+    async def changed(labels: Mapping[str, str], name: str | None, **_: object) -> None:
+        app.wake(labels, name or "")
 
     ours = owner_labels(app.settings.release)
     for group, version, plural in WATCHED:

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
-from bot_operator.cluster import ClusterUnavailableError, RefusedObjectError
+from bot_operator.cluster import ClusterUnavailableError, RefusedObjectError, StaleLookError
 from bot_operator.kube import Kube
 from bot_operator.manifests import build_deployment, build_status, build_tradingbot
 from bot_operator.naming import Workload, bot_labels
@@ -98,8 +98,8 @@ async def test_apply_is_server_side_and_forced_under_the_operators_name(api: _Ap
     manifest = build_tradingbot(a_row(7).record(), some_settings())
     api.says(f"{_BOTS}/bot-7", _object(7))
     api.says(f"{_BOTS}/bot-7/status", _object(7))
-    assert (await api.kube.apply_tradingbot(manifest)).uid == "uid-7"
-    await api.kube.apply_status(build_status("bot-7", some_settings(), {"phase": "Running"}))
+    assert (await api.kube.apply_tradingbot(manifest, {})).uid == "uid-7"
+    await api.kube.apply_status(build_status("bot-7", some_settings(), {"phase": "Running"}), {})
     for (method, _, query, content_type, body), path in zip(api.asked, ("", "/status"), strict=True):
         assert (method, content_type) == ("PATCH", "application/apply-patch+yaml")
         assert query == {"fieldManager": "tradingbot-operator", "force": "true"}
@@ -128,7 +128,7 @@ async def test_deleting_what_is_gone_is_done(api: _Api) -> None:
         (401, ClusterUnavailableError),
         (403, ClusterUnavailableError),
         (404, ClusterUnavailableError),
-        (409, ClusterUnavailableError),
+        (409, StaleLookError),
         (429, ClusterUnavailableError),
         (500, ClusterUnavailableError),
         (503, ClusterUnavailableError),
@@ -140,7 +140,7 @@ async def test_an_answer_becomes_an_error_by_its_consequence_in_the_servers_own_
     manifest = build_deployment(Workload.of([7]), some_settings(), owner_uid="uid-1")
     api.says(f"{_DEPLOYMENTS}/bot-7", {"message": "because of this"}, status)
     with pytest.raises(error, match=r"because of this|not found"):
-        await api.kube.apply_deployment(manifest)
+        await api.kube.apply_deployment(manifest, None)
 
 
 async def test_an_answer_that_is_no_json_is_shown_shortened(api: _Api) -> None:
@@ -157,3 +157,39 @@ async def test_a_server_that_does_not_answer_is_unavailable() -> None:
     with pytest.raises(ClusterUnavailableError, match="did not answer"):
         await kube.observe(7)
     await kube.aclose()
+
+
+async def test_a_write_is_based_on_the_version_that_was_seen_and_does_not_take_over_what_was_not(api: _Api) -> None:
+    manifest = build_deployment(Workload.of([7]), some_settings(), owner_uid="uid-1")
+    api.says(f"{_DEPLOYMENTS}/bot-7", _object(7))
+    await api.kube.apply_deployment(manifest, {"metadata": {"resourceVersion": "42"}})
+    await api.kube.apply_deployment(manifest, None)
+    (_, _, seen, _, onto), (_, _, unseen, _, anew) = api.asked
+    assert (seen["force"], onto["metadata"]["resourceVersion"]) == ("true", "42")
+    assert unseen["force"] == "false"
+    assert "resourceVersion" not in anew["metadata"]
+
+
+async def test_an_edited_object_is_put_back_in_one_write_and_ends_as_ours_by_apply_alone(api: _Api) -> None:
+    manifest = build_deployment(Workload.of([7]), some_settings(), owner_uid="uid-1")
+    path, ours = f"{_DEPLOYMENTS}/bot-7", {"manager": "tradingbot-operator", "operation": "Apply"}
+    both = _object(7)
+    both["metadata"]["managedFields"] = [ours, ours | {"operation": "Update"}]
+    for answer in (both, both):
+        api.says(path, answer)
+    api.says(path, {"message": "the object has been modified"}, 409)
+    api.says(path, both)
+    api.says(path, _object(7))
+    await api.kube.restore_deployment(manifest, {"metadata": {"resourceVersion": "42", "managedFields": [ours]}})
+    json_patch, apply = "application/json-patch+json", "application/apply-patch+yaml"
+    sent = [(method, kind) for method, _, _, kind, _ in api.asked if method == "PATCH"]
+    assert sent == [("PATCH", json_patch), ("PATCH", apply), ("PATCH", json_patch), ("PATCH", json_patch)]
+    assert api.asked[1][4]["metadata"]["uid"] == "uid-7"
+    assert api.asked[-1][4][-1] == {"op": "add", "path": "/metadata/managedFields", "value": [ours]}
+
+
+async def test_a_restore_that_is_based_on_a_stale_look_is_refused_as_such(api: _Api) -> None:
+    manifest = build_deployment(Workload.of([7]), some_settings(), owner_uid="uid-1")
+    api.says(f"{_DEPLOYMENTS}/bot-7", {"message": "the object has been modified"}, 409)
+    with pytest.raises(StaleLookError):
+        await api.kube.restore_deployment(manifest, {"metadata": {"resourceVersion": "42"}})

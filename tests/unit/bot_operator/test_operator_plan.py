@@ -5,11 +5,11 @@ import pytest
 from bot_operator.actions import (
     Action,
     ApplyDeployment,
-    ApplyTradingBot,
     DeleteDeployment,
     DeleteTradingBot,
     EmitEvent,
     PatchStatus,
+    RestoreTradingBot,
     WriteRowError,
     WriteRowStopped,
 )
@@ -46,7 +46,7 @@ def _kinds(actions: list[Action]) -> list[str]:
         ),
         ("a bot in error runs again", a_row().says("error"), a_bot(), ["ApplyDeployment"]),
         ("a changed pod template is applied", a_row(), a_bot().with_deployment(template_hash="x"), ["ApplyDeployment"]),
-        ("a scaled Deployment is put back", a_row(), a_bot().with_deployment(replicas=0), ["ApplyDeployment"]),
+        ("a scaled Deployment is put back", a_row(), a_bot().with_deployment(replicas=0), ["RestoreDeployment"]),
         ("one of another TradingBot is adopted", a_row(), a_bot().with_deployment(owner_uid="x"), ["ApplyDeployment"]),
         ("one on its way out is waited for", a_row(), a_bot().with_deployment(deleting=True), []),
         (
@@ -204,5 +204,9 @@ def test_a_changed_image_reaches_a_bot_whose_row_is_invalid_too() -> None:
 def test_a_lost_label_is_put_back_as_long_as_the_object_is_still_ours() -> None:
     cluster = a_bot()
     assert cluster.observed.bot is not None
-    dict.pop(cluster.observed.bot.labels, "app.kubernetes.io/name")  # type: ignore[arg-type]
-    assert [type(item) for item in _plan(a_row(), cluster)] == [ApplyTradingBot]
+    del cluster.observed.bot.document["metadata"]["labels"]["app.kubernetes.io/name"]
+    restore, event = _plan(a_row(), cluster)
+    assert isinstance(restore, RestoreTradingBot)
+    assert restore.fields == ("metadata.labels[app.kubernetes.io/name]",)
+    assert isinstance(event, EmitEvent)
+    assert event.reason == "Restored"

@@ -256,3 +256,31 @@ async def test_a_tradingbot_deleted_by_hand_comes_back_and_adopts_the_deployment
     await world.reconciler.reconcile(bot_id)
     owner = world.cluster.deployments["bot-1"]["metadata"]["ownerReferences"][0]["uid"]
     assert owner == world.cluster.bots["bot-1"]["metadata"]["uid"]
+
+
+async def test_a_write_that_was_based_on_a_stale_look_is_followed_by_another_look_at_once(world: "World") -> None:
+    bot_id = await world.a_running_bot()
+    world.cluster.deployments["bot-1"]["spec"]["replicas"] = 0
+    world.cluster.stale = 2
+    await world.reconciler.reconcile(bot_id)
+    assert world.cluster.deployments["bot-1"]["spec"]["replicas"] == 1
+    assert world.cluster.reasons().count("Restored") == 1
+
+
+async def test_a_look_that_always_is_stale_is_left_to_the_back_off(world: "World") -> None:
+    bot_id = await world.a_running_bot()
+    world.cluster.deployments["bot-1"]["spec"]["replicas"] = 0
+    world.cluster.stale = 100
+    with pytest.raises(TransientError, match="not settled"):
+        await world.reconciler.reconcile(bot_id)
+
+
+async def test_a_cluster_that_changes_what_was_put_back_is_told_of_and_not_fought(world: "World") -> None:
+    bot_id = await world.a_running_bot()
+    world.cluster.deployments["bot-1"]["spec"]["replicas"] = 0
+    world.cluster.insists = 0
+    world.cluster.writes.clear()
+    with pytest.raises(TransientError, match=r"changed it again: spec\.replicas"):
+        await world.reconciler.reconcile(bot_id)
+    assert world.cluster.writes == [("apply", "Deployment", "bot-1")]
+    assert "Restored" not in world.cluster.reasons()
