@@ -6,7 +6,7 @@ own. It only ever holds bots back: it names none that its reading does not say s
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 
@@ -96,9 +96,9 @@ class Verdict:
 def judge(memory: BrakeMemory, reading: Reading, limits: BrakeLimits) -> Verdict:
     """What may stop. A bot that was held stays so until its row is back or it is let go, whatever becomes of its pod."""
     going = (reading.running | memory.held) - reading.wanted
-    agreed = going & reading.confirmed
-    asked = going - agreed
-    recent = tuple(item for item in memory.let_go if reading.at - item.at < limits.window_seconds)
+    recent = _recent(memory, reading, limits)
+    # What a second reading let go stays so: its pods take a while to end.
+    asked = going - reading.confirmed - _all(item for item in recent if item.reread)
     level, lost, fleet = _level(asked, recent, reading, limits)
     if level is Level.OFF and asked & memory.held:
         level = Level.WAITS  # what is left of a hold goes when no more rows come back, not while they do
@@ -117,19 +117,31 @@ def _level(
     asked: frozenset[int], recent: Iterable[LetGo], reading: Reading, limits: BrakeLimits
 ) -> tuple[Level, int, int]:
     """The level, and how many bots of how many it is about."""
-    every = frozenset[int]().union(*(item.bots for item in recent)) - reading.wanted
-    plain = frozenset[int]().union(reading.stopped_before, *(item.bots for item in recent if not item.reread))
-    lost = asked | (plain - reading.wanted)
-    fleet = (reading.running - reading.confirmed) | lost
+    again = _all(item for item in recent if item.reread)
+    lost = asked | reading.stopped_before - reading.wanted | _all(item for item in recent if not item.reread)
+    fleet = (reading.running - reading.confirmed - again) | lost
     if not asked:
         return Level.OFF, 0, len(fleet)
     if reading.table is not TableState.FILLED:
         return Level.ASKS, len(asked), len(fleet)
     if len(lost) < limits.min_bots or not _above(lost, fleet, limits.max_shrink_percent):
         return Level.OFF, len(lost), len(fleet)
-    all_lost = lost | every
-    asks = _above(all_lost, fleet | all_lost, limits.ask_above_percent)
+    asks = _above(lost | again, fleet | again, limits.ask_above_percent)
     return Level.ASKS if asks else Level.WAITS, len(lost), len(fleet)
+
+
+def _recent(memory: BrakeMemory, reading: Reading, limits: BrakeLimits) -> tuple[LetGo, ...]:
+    """What was let go within the window; a bot whose row came back meanwhile is judged anew."""
+    items = (
+        replace(item, bots=item.bots - reading.wanted)
+        for item in memory.let_go
+        if reading.at - item.at < limits.window_seconds
+    )
+    return tuple(item for item in items if item.bots)
+
+
+def _all(items: Iterable[LetGo]) -> frozenset[int]:
+    return frozenset[int]().union(*(item.bots for item in items))
 
 
 def _above(part: frozenset[int], whole: frozenset[int], percent: float) -> bool:

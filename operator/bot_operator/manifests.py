@@ -54,7 +54,7 @@ def build_spec(record: BotRecord) -> Document:
         "userId": row.user_id,
         "name": row.name[:_LONGEST_TEXT],
         **shown,
-        "enabled": record.desired.run,
+        "enabled": record.asked.run,
         "configHash": row.config_hash,
     }
 

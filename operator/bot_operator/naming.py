@@ -10,6 +10,8 @@ VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 BOT_ID_LABEL = "tradingbot.dev/bot-id"
 TEMPLATE_HASH = "tradingbot.dev/template-hash"
+#: On any held TradingBot: the code by which a person lets go what the safety brake holds.
+CONFIRM_SHRINK = "tradingbot.dev/confirm-shrink"
 NAME_LABEL = "app.kubernetes.io/name"
 INSTANCE_LABEL = "app.kubernetes.io/instance"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"

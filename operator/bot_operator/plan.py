@@ -4,6 +4,8 @@ Pure: no client, no clock, no I/O. A plan is complete only together with the nex
 again and plans again, until there is nothing left to do.
 """
 
+from dataclasses import replace
+
 from bot_core.models.bot import BotStatus, may_write
 from bot_operator.actions import (
     Action,
@@ -16,6 +18,7 @@ from bot_operator.actions import (
     WriteRowError,
     WriteRowStopped,
 )
+from bot_operator.brake import hold_events, plan_held
 from bot_operator.manifests import (
     Document,
     build_deployment,
@@ -26,7 +29,7 @@ from bot_operator.manifests import (
 )
 from bot_operator.naming import Workload, object_name
 from bot_operator.observed import Observed, ObservedTradingBot
-from bot_operator.record import BotRecord, Circumstances
+from bot_operator.record import BotRecord, Circumstances, Hold
 from bot_operator.status import FIGURES, HALTED, Phase, build_status_fields, condition, name_taken
 
 #: Phases that a bot without any workload never has: one of them says that there was a pod.
@@ -36,7 +39,7 @@ _HAD_WORKLOAD = frozenset({Phase.PENDING, Phase.STARTING, Phase.RUNNING, Phase.S
 def plan_bot(record: BotRecord | None, observed: Observed, around: Circumstances) -> list[Action]:
     """The next steps for a bot; empty when all is as its row asks. `record` is None when there is no row."""
     if record is None:
-        return _plan_removal(observed, around)
+        return _plan_removal(observed) if around.hold is None else _plan_held(observed, around.hold, around)
     bot = observed.bot
     if bot is not None and not bot.ours:
         return _plan_row_error(record, name_taken("TradingBot", record.row.id), bot.uid, "NameTaken")
@@ -52,9 +55,16 @@ def plan_bot(record: BotRecord | None, observed: Observed, around: Circumstances
     ]
 
 
-def _plan_removal(observed: Observed, around: Circumstances) -> list[Action]:
-    if around.table_empty:
-        return []  # reading nothing is not an order to stop
+def _plan_held(observed: Observed, hold: Hold, around: Circumstances) -> list[Action]:
+    """Its row is gone and its removal is held: it stays as it is, and is put back as it was where that is known."""
+    bot = observed.bot
+    if bot is None or not bot.ours or bot.deleting:
+        return []
+    kept = [] if around.last is None else _plan_workload(replace(around.last, hold=hold), observed, bot, around)
+    return [*plan_held(bot, hold, around.settings, around.now), *kept]
+
+
+def _plan_removal(observed: Observed) -> list[Action]:
     actions: list[Action] = []
     deployment, bot = observed.deployment, observed.bot
     if deployment is not None and deployment.ours and not deployment.deleting:
@@ -114,7 +124,7 @@ def _plan_status(record: BotRecord, observed: Observed, bot: ObservedTradingBot,
     if not changed or (figures_only and not around.figures_due):
         return []
     patch = PatchStatus(build_status(object_name(record.row.id), around.settings, status), figures_only)
-    return [patch, *_events_of(bot, status)]
+    return [patch, *_events_of(bot, status), *hold_events(bot, record.hold)]
 
 
 def _events_of(bot: ObservedTradingBot, status: Document) -> list[Action]:
