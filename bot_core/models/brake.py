@@ -90,7 +90,9 @@ class Verdict:
         """The reason of the hold in words, without what to do about it."""
         if self.table is not TableState.FILLED:
             return f"the table of bots is {self.table}, yet {len(self.held)} bots run"
-        return f"{self.lost} of {self.fleet} bots would be stopped at once ({100 * self.lost / max(1, self.fleet):.0f} %)"
+        return (
+            f"{self.lost} of {self.fleet} bots would be stopped at once ({100 * self.lost / max(1, self.fleet):.0f} %)"
+        )
 
 
 def judge(memory: BrakeMemory, reading: Reading, limits: BrakeLimits) -> Verdict:

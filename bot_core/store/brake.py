@@ -105,9 +105,7 @@ class Brake:
             return same[-1]
         asks = verdict.level is Level.ASKS
         try:
-            return await self._store.ask(
-                self._holder, verdict.held, fleet=verdict.fleet, reason=verdict.why, asks=asks
-            )
+            return await self._store.ask(self._holder, verdict.held, fleet=verdict.fleet, reason=verdict.why, asks=asks)
         except SchemaMissingError:
             return None
 

@@ -84,7 +84,9 @@ class ShrinkStore:
             "asked_at": datetime.now(UTC),
         }
         async with self.database.write() as connection:
-            await connection.execute(_ending((shrinks.c.holder == holder) & shrinks.c.confirmed_at.is_(None), "replaced"))
+            await connection.execute(
+                _ending((shrinks.c.holder == holder) & shrinks.c.confirmed_at.is_(None), "replaced")
+            )
             row = (await connection.execute(insert(shrinks).values(values).returning(shrinks))).one()
             return _shrink(row._mapping)  # noqa: SLF001  # the documented way to a mapping
 

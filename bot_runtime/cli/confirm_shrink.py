@@ -24,7 +24,8 @@ def register(app: typer.Typer) -> None:
 def confirm_shrink(
     *,
     code: Annotated[
-        str | None, typer.Argument(metavar="CODE", help="What is held, as log, Event and condition name it; default: all.")
+        str | None,
+        typer.Argument(metavar="CODE", help="What is held, as log, Event and condition name it; default: all."),
     ] = None,
     yes: Yes = False,
     json: AsJson = False,

@@ -17,7 +17,6 @@ from bot_operator.settings import OperatorSettings
 from bot_operator.status import REMOVAL_HELD, condition, held_condition
 
 
-
 @dataclass(frozen=True, slots=True)
 class Showing:
     """A verdict with the code that lets its bots go; empty where none could be shown."""
@@ -41,7 +40,11 @@ def hold_of(showing: Showing, bot_id: int, settings: OperatorSettings) -> Hold |
 def hold_message(showing: Showing, settings: OperatorSettings) -> str:
     """Why, and exactly what lets them go. The same on every bot."""
     verdict = showing.verdict
-    until = "until a second reading says the same, or at once by" if verdict.level is Level.WAITS else "until the rows are back, or a person lets them go by"
+    until = (
+        "until a second reading says the same, or at once by"
+        if verdict.level is Level.WAITS
+        else "until the rows are back, or a person lets them go by"
+    )
     if not showing.code:
         return f"{verdict.why}; held until the rows are back (nobody can confirm: run `tradingbot db upgrade`)"
     first = object_name(min(verdict.held, default=0))

@@ -32,7 +32,9 @@ def _deleted(world: "World") -> list[str]:
 
 def _held(world: "World") -> list[int]:
     names = [
-        name for name, bot in world.cluster.bots.items() if condition(bot.get("status", {}), "RemovalHeld").get("message")
+        name
+        for name, bot in world.cluster.bots.items()
+        if condition(bot.get("status", {}), "RemovalHeld").get("message")
     ]
     return sorted(int(name.removeprefix("bot-")) for name in names)
 
@@ -55,7 +57,10 @@ async def test_an_emptied_table_stops_nothing_says_so_on_each_bot_by_one_event_a
     code = await _code(world)
     (told,) = world.cluster.events
     said = condition(world.cluster.status(fleet[0]), "RemovalHeld")["message"]
-    assert f"kubectl annotate --overwrite --namespace trading tradingbot bot-1 tradingbot.dev/confirm-shrink={code}" in said
+    assert (
+        f"kubectl annotate --overwrite --namespace trading tradingbot bot-1 tradingbot.dev/confirm-shrink={code}"
+        in said
+    )
     assert f"tradingbot confirm-shrink {code}" in told["message"]
     assert b"removals_held 8.0" in world.metrics.text()
     assert b'brake{level="asks"} 1.0' in world.metrics.text()

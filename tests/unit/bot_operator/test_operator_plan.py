@@ -155,7 +155,9 @@ def test_the_deployment_of_a_held_bot_is_put_back_as_its_last_row_shaped_it() ->
     assert _kinds(_plan(None, edited, hold=Hold("held"))) == []
 
 
-@pytest.mark.parametrize("row", [a_row().disabled(), a_row().says("stopping"), a_row().with_config(a_document(enabled=False))])
+@pytest.mark.parametrize(
+    "row", [a_row().disabled(), a_row().says("stopping"), a_row().with_config(a_document(enabled=False))]
+)
 def test_a_held_bot_whose_row_asks_for_a_stop_is_looked_after_as_one_that_runs(row: RowBuilder) -> None:
     record = replace(row.record(), hold=Hold("held"))
     observed = a_bot(row=row).running().observed

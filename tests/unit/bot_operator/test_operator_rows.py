@@ -3,8 +3,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert
 
-from bot_core.models.figures import Figures, OpenPosition
 from bot_core.models.brake import TableState
+from bot_core.models.figures import Figures, OpenPosition
 from bot_core.models.halt import HaltScope
 from bot_core.schema import positions, state
 from bot_core.store.halts import HaltStore
