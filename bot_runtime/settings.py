@@ -39,7 +39,7 @@ class Settings:
     warn_fds: float = 0.8
     warn_loop_lag: float = 0.25
     performance_trades: int = 20
-    brake: BrakeLimits = BrakeLimits()
+    brake: BrakeLimits = field(default_factory=BrakeLimits)
     log_level: str = "INFO"
 
     @classmethod

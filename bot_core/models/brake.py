@@ -39,7 +39,7 @@ class BrakeLimits:
 class Reading:
     """One look at all rows and at all that runs. `at` is on a clock that never goes back.
 
-    `confirmed` are bots that a person let go; `stopped_before` those that others are known to have stopped in the window.
+    `confirmed` are bots that a person let go; `stopped_before` those that others stopped within the window.
     """
 
     running: frozenset[int]
@@ -96,7 +96,7 @@ class Verdict:
 
 
 def judge(memory: BrakeMemory, reading: Reading, limits: BrakeLimits) -> Verdict:
-    """What may stop. A bot that was held stays so until its row is back or it is let go, whatever becomes of its pod."""
+    """What may stop. A bot that was held stays so until its row is back or it is let go, whatever its pod does."""
     going = (reading.running | memory.held) - reading.wanted
     recent = _recent(memory, reading, limits)
     # What a second reading let go stays so: its pods take a while to end.

@@ -1,4 +1,4 @@
-"""`bot_shrinks`: sets of bots that the safety brake holds, and who let them go. No foreign key: it outlives all rows."""
+"""`bot_shrinks`: sets of bots that the safety brake holds, and who let them go. It outlives all rows."""
 
 from sqlalchemy import Boolean, Column, Integer, String, Table, Text
 

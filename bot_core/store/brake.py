@@ -31,8 +31,8 @@ CONFIRM = "tradingbot confirm-shrink"
 class Braked:
     """A verdict, and the code that lets go what it holds; empty where none could be shown."""
 
-    verdict: Verdict = Verdict()
-    code: str = ""
+    verdict: Verdict
+    code: str
 
     @property
     def message(self) -> str:

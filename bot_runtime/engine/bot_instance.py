@@ -294,7 +294,7 @@ class BotInstance:
         self._log.warning(event, error=str(error), error_type=type(error).__name__)
 
     async def _wait_for_row(self, error: RowGoneError) -> None:
-        """Its state has gone with its row: what it holds stays as it is at the venue until the row is back, or SIGTERM."""
+        """Its state went with its row: what it holds stays at the venue as it is until the row is back, or SIGTERM."""
         held = self.board.position_text or ("an order" if self.holds else "")
         left = f"{held} at account {self.board.account!r} stays as it is" if held else "it holds no position"
         text = f"{error}; {left}, and nothing is sent until the row is back"

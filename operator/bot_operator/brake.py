@@ -21,8 +21,8 @@ from bot_operator.status import REMOVAL_HELD, condition, held_condition
 class Showing:
     """A verdict with the code that lets its bots go; empty where none could be shown."""
 
-    verdict: Verdict = Verdict()
-    code: str = ""
+    verdict: Verdict
+    code: str
 
 
 def brake_limits(settings: OperatorSettings) -> BrakeLimits:

@@ -188,6 +188,9 @@ def _environment(settings: OperatorSettings) -> list[Document]:
         {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         {"name": "PORT", "value": str(PORT)},
     ]
+    # A pod brakes by the same limits; those that are as they come make no pod anew.
+    safety = settings.safety.model_dump(exclude_defaults=True)
+    ours += [{"name": f"TRADINGBOT_SAFETY_{key.upper()}", "value": f"{value:g}"} for key, value in safety.items()]
     # Server-side apply merges `env` by name and refuses doubles; what makes a bot a bot is not the chart's to change.
     names = {item["name"] for item in ours}
     return ours + [item for item in settings.bot.env if item.get("name") not in names]

@@ -102,7 +102,7 @@ class Sweep:
             return {} if isinstance(error, SchemaMissingError) and await self._table_missing() else None
 
     async def _table_missing(self) -> bool:
-        """Whether it is the table of bots itself that is gone: then there are no rows, which is for the brake to judge."""
+        """Whether it is the table of bots itself that is gone: then there are no rows, which the brake judges."""
         try:
             return (await self._rows.wishes()).table is TableState.MISSING
         except TradingBotError:
