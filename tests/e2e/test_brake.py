@@ -1,7 +1,9 @@
+import contextlib
 import json
 from collections.abc import Iterable
 from typing import Any
 
+import psycopg
 import pytest
 
 from support.bots import a_document
@@ -10,6 +12,7 @@ from support.postgres import PostgresServer
 from support.waiting import wait_until
 
 BOTS = 6
+OPERATOR = "app.kubernetes.io/component=operator"
 ANNOTATION = "tradingbot.dev/confirm-shrink"
 VALUES = {
     "bot": {"env": [{"name": "TRADINGBOT_HEARTBEAT_SECONDS", "value": "2"}]},
@@ -61,7 +64,7 @@ def wait_held(fleet: Fleet, ids: Iterable[int]) -> str:
 
 
 def figure(fleet: Fleet, name: str) -> float:
-    (pod,) = fleet.release.items("pods", "--selector", "app.kubernetes.io/component=operator")
+    (pod,) = fleet.release.items("pods", "--selector", OPERATOR)
     code = "import urllib.request as u; print(u.urlopen('http://localhost:8080/metrics').read().decode())"
     text = fleet.release.kubectl("exec", pod["metadata"]["name"], "--container", "operator", "--", "python", "-c", code)
     return float(next(line for line in text.splitlines() if line.startswith(name + " ")).rpartition(" ")[2])
@@ -73,13 +76,22 @@ def told(fleet: Fleet) -> list[dict[str, Any]]:
 
 def confirm(fleet: Fleet, *arguments: str) -> Any:
     """`tradingbot confirm-shrink` where the command line is: in the operator's image."""
-    (pod,) = fleet.release.items("pods", "--selector", "app.kubernetes.io/component=operator")
+    (pod,) = fleet.release.items("pods", "--selector", OPERATOR)
     command = ("tradingbot", "confirm-shrink", "--yes", "--json", *arguments)
     return json.loads(fleet.release.kubectl("exec", pod["metadata"]["name"], "--container", "operator", "--", *command))
 
 
 def save(fleet: Fleet) -> None:
     fleet.sql("CREATE TABLE saved AS SELECT * FROM trading_bots")
+
+
+def wipe(fleet: Fleet, statement: str) -> None:
+    """Again where the database takes it and a heartbeat for a deadlock."""
+    for _ in range(20):
+        with contextlib.suppress(psycopg.errors.DeadlockDetected):
+            fleet.sql(statement)
+            return
+    pytest.fail(f"deadlocks: {statement}")
 
 
 def restored(where: str = "true") -> str:
@@ -91,7 +103,7 @@ def test_rows_that_vanish_cost_no_pod_and_a_second_read_or_a_person_lets_go(flee
     ids = sorted(uids)
     save(fleet)
 
-    fleet.sql("DELETE FROM trading_bots")
+    wipe(fleet, "DELETE FROM trading_bots")
     message = wait_held(fleet, ids)
     assert "the table of bots is empty" in message
     assert "tradingbot confirm-shrink" in message
@@ -102,10 +114,8 @@ def test_rows_that_vanish_cost_no_pod_and_a_second_read_or_a_person_lets_go(flee
     assert figure(fleet, 'tradingbot_operator_brake{level="asks"}') == 1
     # Its state went with its row: the pod waits, says so and is not counted on.
     wait_until(lambda: not any(fleet.ready(bot_id) for bot_id in ids), 60, "pods not ready")
-    fleet.release.kubectl("delete", "pod", "--selector", "app.kubernetes.io/component=operator")
-    wait_until(
-        lambda: fleet.release.items("pods", "--selector", "app.kubernetes.io/component=operator"), 60, "operator"
-    )
+    fleet.release.kubectl("delete", "pod", "--selector", OPERATOR)
+    wait_until(lambda: fleet.release.items("pods", "--selector", OPERATOR), 60, "operator")
     fleet.sql(restored())
     wait_until(lambda: not held(fleet), 90, "the end of the hold")
     for bot_id in ids:
@@ -113,7 +123,7 @@ def test_rows_that_vanish_cost_no_pod_and_a_second_read_or_a_person_lets_go(flee
     assert {bot_id: uid_of(fleet, bot_id) for bot_id in ids} == uids
     assert all(fleet.restarts(bot_id) == 0 for bot_id in ids)
 
-    fleet.sql("ALTER TABLE trading_bots RENAME TO elsewhere")
+    wipe(fleet, "ALTER TABLE trading_bots RENAME TO elsewhere")
     assert "the table of bots is missing" in wait_held(fleet, ids)
     fleet.sql("ALTER TABLE elsewhere RENAME TO trading_bots")
     wait_until(lambda: not held(fleet), 90, "the end of the hold")
@@ -123,13 +133,13 @@ def test_rows_that_vanish_cost_no_pod_and_a_second_read_or_a_person_lets_go(flee
 
     half = ids[:3]
     old_dump = f"id IN ({', '.join(map(str, half))})"
-    fleet.sql(f"BEGIN; TRUNCATE trading_bots CASCADE; {restored(old_dump)}; COMMIT")
+    wipe(fleet, f"BEGIN; TRUNCATE trading_bots CASCADE; {restored(old_dump)}; COMMIT")
     assert "second reading" in wait_held(fleet, ids[3:])
     assert {bot_id: uid_of(fleet, bot_id) for bot_id in ids} == uids
     wait_until(lambda: not any(fleet.release.pods(bot_id) for bot_id in ids[3:]), 120, "the second read")
     assert {bot_id: uid_of(fleet, bot_id) for bot_id in half} == {bot_id: uids[bot_id] for bot_id in half}
 
-    fleet.sql("TRUNCATE trading_bots CASCADE")
+    wipe(fleet, "TRUNCATE trading_bots CASCADE")
     code = wait_held(fleet, half).partition("confirm-shrink ")[2].partition("`")[0]
     (confirmed,) = confirm(fleet, code)["confirmed"]
     assert confirmed["bots"] == half
