@@ -21,6 +21,11 @@ def process_families(figures: ProcessFigures, progress: Progress) -> Iterable[Me
     yield from _database(figures.database)
     yield from _resources(figures.resources)
     yield GaugeMetricFamily(
+        "tradingbot_removals_held",
+        "Bots that the safety brake keeps although no row asks for them",
+        value=figures.removals_held,
+    )
+    yield GaugeMetricFamily(
         "tradingbot_event_loop_blocked_seconds",
         "For how long the event loop did not turn, from the stall period on and for a stall period after; else 0",
         value=figures.blocked(),

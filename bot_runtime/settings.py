@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bot_core.logs import hide
+from bot_core.models.brake import BrakeLimits
 from bot_core.models.errors import FatalError
 from bot_core.store.database import DEFAULT_URL
 
@@ -38,6 +39,7 @@ class Settings:
     warn_fds: float = 0.8
     warn_loop_lag: float = 0.25
     performance_trades: int = 20
+    brake: BrakeLimits = field(default_factory=BrakeLimits)
     log_level: str = "INFO"
 
     @classmethod
@@ -72,6 +74,7 @@ class Settings:
             ),
             exit_when_blocked=_flag(environment, "TRADINGBOT_EXIT_WHEN_BLOCKED", default=cls.exit_when_blocked),
             **_watching(environment),
+            brake=_brake(environment),
             log_level=_level(environment.get("LOG_LEVEL") or cls.log_level),
         )
 
@@ -88,6 +91,22 @@ def _watching(environment: Mapping[str, str]) -> dict[str, Any]:
             number(environment, "TRADINGBOT_PERFORMANCE_TRADES", default.performance_trades, low=1, high=100_000)
         ),
     }
+
+
+def _brake(environment: Mapping[str, str]) -> BrakeLimits:
+    """The safety brake, as the chart's `safety` sets it for the operator."""
+
+    def read(name: str, default: float, low: float, high: float) -> float:
+        return number(environment, f"TRADINGBOT_SAFETY_{name}", default, low=low, high=high)
+
+    default = BrakeLimits()
+    return BrakeLimits(
+        max_shrink_percent=read("MAX_SHRINK_PERCENT", default.max_shrink_percent, 0, 100),
+        min_bots=int(read("MIN_BOTS", default.min_bots, 1, 1_000_000)),
+        confirm_seconds=read("CONFIRM_SECONDS", default.confirm_seconds, 0, 86_400),
+        ask_above_percent=read("ASK_ABOVE_PERCENT", default.ask_above_percent, 0, 100),
+        window_seconds=read("WINDOW_SECONDS", default.window_seconds, 0, 86_400),
+    )
 
 
 def number(environment: Mapping[str, str], name: str, default: float, *, low: float, high: float = 86_400) -> float:

@@ -11,9 +11,12 @@ from typing import Any
 import structlog
 
 from bot_core.models.bot import STOP_REQUESTS, BotRow, BotStatus, desired_state
+from bot_core.models.brake import BrakeLimits
 from bot_core.models.config import parse_config
 from bot_core.models.errors import FatalError, TransientError
+from bot_core.store.brake import Brake
 from bot_core.store.database import Database
+from bot_core.store.shrinks import ShrinkStore
 from bot_runtime.config_manager import ConfigManager
 from bot_runtime.engine.assembly import Assignment, Surroundings
 from bot_runtime.engine.bot_instance import BotInstance
@@ -23,6 +26,7 @@ from bot_runtime.persistence.flatness import is_flat
 from bot_runtime.persistence.last_good import last_good_document
 from bot_runtime.resumption import Resumption
 from bot_runtime.row_reader import RowReader
+from bot_runtime.stop_brake import Held, ServiceBrake, StopBrake
 
 _log = structlog.get_logger(__name__)
 LOOP = "strategy-manager"
@@ -53,6 +57,7 @@ class StrategyManager:
         drain_seconds: float = 20.0,
         stall_seconds: float = 60.0,
         limit: FailureLimit | None = None,
+        brake: StopBrake | None = None,
     ) -> None:
         self._around = around
         self.rows = RowReader(around.store, ids=ids, user=user)
@@ -63,6 +68,10 @@ class StrategyManager:
         self._resumption = Resumption(around, resume=resume)
         self._stalls = StallWatch(around.progress, stall_seconds)
         self._limit = limit or FailureLimit()
+        self._brake: StopBrake = brake or ServiceBrake(
+            Brake(ShrinkStore(around.database), BrakeLimits(), f"service {around.leases.holder}")
+        )
+        self._held = Held()
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[int] = set()
         self._awake = asyncio.Event()
@@ -135,16 +144,27 @@ class StrategyManager:
         if rows is None:
             return
         self._resumption.begin(rows)
-        if not rows and self._instances:
-            _log.error("no_rows", bots=len(self._instances), message="the table gave no row: nothing is stopped")
-            return
+        held = self._held = await self._judge(rows)
         for row in rows:
             self._around.progress.mark(LOOP)
             await self._guarded(row)
-        for bot_id in self._instances.keys() - {row.id for row in rows} - self._busy:
+        for bot_id in self._instances.keys() - {row.id for row in rows} - self._busy - held.bots:
             self._later(bot_id, self._stop_deleted(bot_id))
         for bot_id in self._around.fleet.bots.keys() - {row.id for row in rows} - self._instances.keys():
             self._around.fleet.forget(bot_id)
+
+    async def _judge(self, rows: list[BotRow]) -> Held:
+        """What the safety brake holds of what runs here, and show it; all of it where that can't be judged."""
+        running = self._instances.keys() - self._busy
+        try:
+            held = await self._brake.held(rows, running)
+        except Exception as error:  # noqa: BLE001  # whatever the reason, nothing was judged, so nothing is stopped
+            _log.warning("brake_not_judged", error=str(error), message="nothing is stopped")
+            held = Held(frozenset({*running, *(row.id for row in rows)}), "the safety brake could not be asked")
+        for bot_id, board in self._around.fleet.bots.items():
+            board.removal_held = held.why if bot_id in held.bots else ""
+        self._around.fleet.process.removals_held = len(held.bots)
+        return held
 
     async def _guarded(self, row: BotRow) -> None:
         """One row's trouble is its own."""
@@ -162,6 +182,8 @@ class StrategyManager:
         if row.unreadable is not None:
             if self._configs.report_once(row):
                 _log.warning("row_unreadable", bot_id=row.id, reason=row.unreadable)
+        elif not desired.run and row.id in self._held.bots:
+            return  # the safety brake holds it: it goes on as it is
         elif not desired.run:
             if instance is not None:
                 _log.info("bot_stopping", bot_id=row.id, reason=desired.reason)

@@ -34,6 +34,10 @@ class LeaseLostError(TransientError):
     """Another process holds the bot's lease: this one must not trade it any more."""
 
 
+class RowGoneError(TransientError):
+    """The bot's row is not there: nothing can be journaled, so nothing is sent until it is back."""
+
+
 class FatalError(TradingBotError):
     """The process can't go on; its supervisor starts a new one."""
 

@@ -15,7 +15,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot_core.models.errors import InvalidBotError, LeaseLostError
+from bot_core.models.errors import LeaseLostError, RowGoneError
 from bot_core.schema import bots, leases
 from bot_core.store.database import Database
 
@@ -73,7 +73,7 @@ class LeaseStore:
             # Another process inserted the first lease in this very moment, or the bot's row is gone.
             if await self._has_row(bot_id):
                 return None
-            raise InvalidBotError(f"bot {bot_id}: its row is gone") from error
+            raise RowGoneError(f"bot {bot_id}: its row is gone") from error
         if epoch is None:
             return None
         return Lease(bot_id, self.holder, epoch, started + self.seconds)

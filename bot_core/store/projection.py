@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot_core.models.figures import Figures, OpenPosition
 from bot_core.models.halt import Halt
-from bot_core.schema import bots, positions, state
+from bot_core.schema import positions, state
 from bot_core.store.database import Database
 from bot_core.store.halts import active_halts
 
@@ -29,11 +29,6 @@ class ProjectionStore:
         """The halts that stand, whomever they are for."""
         async with self.database.read() as connection:
             return await active_halts(connection)
-
-    async def any_bot(self) -> bool:
-        """Whether the table of bots holds any row at all."""
-        async with self.database.read() as connection:
-            return await connection.scalar(select(bots.c.id).limit(1)) is not None
 
 
 async def _open_positions(connection: AsyncConnection, ids: list[int] | None) -> dict[int, OpenPosition]:

@@ -15,6 +15,7 @@ from bot_core.logs import configure_logging
 from bot_runtime.cli import (
     backtest,
     bots,
+    confirm_shrink,
     db,
     doctor,
     halt,
@@ -42,6 +43,7 @@ COMMANDS = (
     db,
     bots,
     halt,
+    confirm_shrink,
     limits,
     validate,
     service,
@@ -57,7 +59,10 @@ COMMANDS = (
 
 
 #: As the help lists them: what is needed first, first.
-_ORDER = ("db", "bots", "serve", "run", "service", "top", "doctor", "halt", "resume", "limits", "trace", "messages")
+_ORDER = (
+    "db", "bots", "serve", "run", "service", "top", "doctor", "halt", "resume", "confirm-shrink", "limits", "trace",
+    "messages",
+)  # fmt: skip
 
 
 class _InOrder(typer.core.TyperGroup):

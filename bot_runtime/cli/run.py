@@ -67,6 +67,6 @@ def log_to_stderr(settings: Settings, *, json: bool) -> None:
 async def _run(settings: Settings, ids: Collection[int]) -> int:
     from bot_runtime.app import build_runner  # noqa: PLC0415  # a list of commands needs no bots in memory
 
-    runner, _ = build_runner(settings, ids=ids)
+    runner, _ = build_runner(settings, ids=ids, alone=False)
     await runner.run()
     return 0

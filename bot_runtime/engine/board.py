@@ -39,6 +39,7 @@ class BotBoard:
     message: str = ""
     database_away: bool = False
     halted: str = ""
+    removal_held: str = ""
     account: str = ""
     feed_trouble: str = ""
     venue_trouble: str = ""
@@ -79,7 +80,15 @@ class BotBoard:
             return self.message
         away = "the database does not answer; no order is sent meanwhile" if self.database_away else ""
         invalid = f"keeps its last good configuration: {self.config_error}" if self.config_error else ""
-        return self.halted or away or self.message or self.venue_trouble or self.feed_trouble or invalid
+        return (
+            self.halted
+            or away
+            or self.message
+            or self.removal_held
+            or self.venue_trouble
+            or self.feed_trouble
+            or invalid
+        )
 
     @property
     def heartbeat_age(self) -> float | None:
@@ -143,6 +152,7 @@ class BotBoard:
             "phase": self.phase,
             "message": self.shown_message,
             "halted": self.halted or None,
+            "removal_held": self.removal_held or None,
             "account": self.account or None,
             "balance": _text(self.balance),
             "total_pnl": _text(self.total_pnl),

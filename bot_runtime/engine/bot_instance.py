@@ -22,6 +22,7 @@ from bot_core.models.errors import (
     FatalError,
     InvalidBotError,
     LeaseLostError,
+    RowGoneError,
     SchemaMissingError,
     TransientError,
     first_line,
@@ -69,6 +70,7 @@ class BotInstance:
         self._task: asyncio.Task[None] | None = None
         self._attempt_task: asyncio.Task[None] | None = None
         self._stalled: StalledError | None = None
+        self._row_gone = False
 
     @property
     def _log(self) -> Any:
@@ -158,8 +160,10 @@ class BotInstance:
         self._tenure.steer()
 
     def hurry(self) -> None:
-        """There may be news in the database: let the next heartbeat come at once."""
+        """There may be news in the database: let the next heartbeat come at once; a row may be back."""
         self._tenure.hurry()
+        if self._row_gone:
+            self._hurry.set()
 
     async def reaffirm(self, row: BotRow) -> None:
         """Write `running` over a row that says something else of a bot that runs, and take away a mended error."""
@@ -212,6 +216,8 @@ class BotInstance:
         except LeaseLostError as error:
             self.board.lease_losses += 1
             self._wait_after(error, "lease_lost")
+        except RowGoneError as error:
+            await self._wait_for_row(error)
         except (TransientError, SchemaMissingError) as error:
             self._wait_after(error, "bot_will_be_rebuilt")
         except FatalError:
@@ -255,6 +261,7 @@ class BotInstance:
             return
         try:
             await self._tenure.run(lease)
+            self._row_gone = False
         except asyncio.CancelledError:
             raise  # it stood still, or the time to drain is over: a lease lapses, or is taken again by its holder
         except BaseException:
@@ -285,6 +292,19 @@ class BotInstance:
         self.board.errors += 1
         self._show(Phase.WAITING, masked(str(error)))
         self._log.warning(event, error=str(error), error_type=type(error).__name__)
+
+    async def _wait_for_row(self, error: RowGoneError) -> None:
+        """Its state went with its row: what it holds stays at the venue as it is until the row is back, or SIGTERM."""
+        held = self.board.position_text or ("an order" if self.holds else "")
+        left = f"{held} at account {self.board.account!r} stays as it is" if held else "it holds no position"
+        text = f"{error}; {left}, and nothing is sent until the row is back"
+        self._wait_after(RowGoneError(text), "row_missing")
+        if not self._row_gone:
+            self._row_gone = True
+            try:
+                await self._around.store.note(self.bot_id, "row_missing", text)
+            except Exception as also:  # noqa: BLE001  # it is in the log
+                self._log.warning("event_not_written", error=str(also))
 
     async def _count_failure(self, error: Exception) -> bool:
         """True where it was one too many."""

@@ -75,3 +75,5 @@ class ProcessFigures:
     order_latency: Distribution = field(default_factory=lambda: Distribution(ORDER_BOUNDS))
     resources: Resources = field(default_factory=Resources)
     blocked: Callable[[], float] = lambda: 0.0
+    #: How many bots the safety brake keeps although no row asks for them.
+    removals_held: int = 0

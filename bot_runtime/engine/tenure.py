@@ -12,7 +12,7 @@ import structlog
 from bot_core.correlation import bind_correlation, correlation_id
 from bot_core.models.bot import BotRow, BotStatus, StoppedBy, stopped_by
 from bot_core.models.config import parse_config
-from bot_core.models.errors import InvalidBotError
+from bot_core.models.errors import InvalidBotError, RowGoneError
 from bot_core.store.leases import Lease
 from bot_runtime.engine.assembly import Assignment, Surroundings, build_engine
 from bot_runtime.engine.board import BotBoard, Phase
@@ -53,7 +53,9 @@ class Tenure:
         self._correlate(lease, self._choice.wanted)
         self._show(Phase.STARTING, "")
         if not await self._around.store.observe(lease, BotStatus.STARTING):
-            return  # the row asks for a stop by now, or is gone
+            if await self._around.store.get(lease.bot_id) is None:
+                raise RowGoneError(f"bot {lease.bot_id}: its row is gone")
+            return  # the row asks for a stop by now
         write = True
         while not self._stop.is_set():
             engine = await self._build(lease)

@@ -7,10 +7,14 @@ from typing import Self
 
 from bot_core.models.extensions import use_extensions
 from bot_core.store.bots import BotStore
+from bot_core.store.brake import Brake
 from bot_core.store.database import Database
 from bot_core.store.listen import Listener
 from bot_core.store.projection import ProjectionStore
+from bot_core.store.shrinks import ShrinkStore
+from bot_operator.brake import brake_limits
 from bot_operator.cluster import Cluster
+from bot_operator.gate import Gate
 from bot_operator.health import SweepHealth
 from bot_operator.kube import Kube
 from bot_operator.metrics import Metrics
@@ -53,14 +57,22 @@ class OperatorApp:
         metrics.watch(queue_depth=lambda: len(queue), sweep_age=lambda: health.age)
         store = BotStore(database, actor=ACTOR)
         rows = RowReader(store, ProjectionStore(database))
+        holder = f"operator {settings.namespace}/{settings.release}"
+        gate = Gate(
+            settings,
+            Brake(ShrinkStore(database), brake_limits(settings), holder),
+            rows,
+            cluster,
+            on_verdict=lambda showing: metrics.judged(showing.verdict),
+        )
         watcher = Watcher(
-            Sweep(settings, rows, cluster, queue, metrics, health),
+            Sweep(settings, rows, cluster, gate, queue, metrics, health),
             queue.add,
             poll_seconds=settings.poll_seconds,
             status_seconds=settings.status_seconds,
             listen=None if database.is_sqlite else lambda wake: Listener(database.url, wake).run(),
         )
-        reconciler = Reconciler(settings, rows, store, cluster)
+        reconciler = Reconciler(settings, rows, store, cluster, gate)
         return cls(settings, port, database, cluster, queue, reconciler, watcher, metrics, health)
 
     async def run(self) -> None:

@@ -55,7 +55,7 @@ def build_spec(record: BotRecord) -> Document:
         "userId": row.user_id,
         "name": row.name[:_LONGEST_TEXT],
         **shown,
-        "enabled": record.desired.run,
+        "enabled": record.asked.run,
         "configHash": row.config_hash,
     }
 
@@ -197,6 +197,9 @@ def _environment(settings: OperatorSettings) -> list[Document]:
         {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         {"name": "PORT", "value": str(PORT)},
     ]
+    # A pod brakes by the same limits; those that are as they come make no pod anew.
+    safety = settings.safety.model_dump(exclude_defaults=True)
+    ours += [{"name": f"TRADINGBOT_SAFETY_{key.upper()}", "value": f"{value:g}"} for key, value in safety.items()]
     # Server-side apply merges `env` by name and refuses doubles; what makes a bot a bot is not the chart's to change.
     names = {item["name"] for item in ours}
     return ours + [item for item in settings.bot.env if item.get("name") not in names]

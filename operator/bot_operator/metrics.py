@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
+from bot_core.models.brake import Level, Verdict
 from bot_operator.status import Phase
 from bot_operator.workqueue import Outcome
 
@@ -21,9 +22,16 @@ class Metrics:
         self._bots = Gauge(f"{_PREFIX}_bots", "TradingBots, by phase", ["phase"], registry=self.registry)
         self._held = Gauge(
             f"{_PREFIX}_removals_held",
-            "Bots that are kept although the table holds no row at all",
+            "Bots that the safety brake keeps although no row asks for them",
             registry=self.registry,
         )
+        self._brake = Gauge(
+            f"{_PREFIX}_brake",
+            "1 for what the safety brake does: off, waits (for a second reading), asks (a person)",
+            ["level"],
+            registry=self.registry,
+        )
+        self.judged(Verdict())
         for outcome in Outcome:
             self._reconciles.labels(outcome)
         for source in ("database", "cluster"):
@@ -35,12 +43,17 @@ class Metrics:
     def read_failed(self, source: str) -> None:
         self._read_failures.labels(source).inc()
 
-    def swept(self, phases: Iterable[str], held: int) -> None:
-        """Note what a whole sweep saw: the phase of every TradingBot, and how many bots are held."""
+    def judged(self, verdict: Verdict) -> None:
+        """Note what the safety brake holds."""
+        self._held.set(len(verdict.held))
+        for level in Level:
+            self._brake.labels(level).set(level is verdict.level)
+
+    def swept(self, phases: Iterable[str]) -> None:
+        """Note what a whole sweep saw: the phase of every TradingBot."""
         count = Count(phases)
         for phase in Phase:
             self._bots.labels(phase).set(count[phase])
-        self._held.set(held)
 
     def watch(self, *, queue_depth: Callable[[], float], sweep_age: Callable[[], float]) -> None:
         """Ask for these at each scrape."""

@@ -12,6 +12,8 @@ BOT_ID_LABEL = "tradingbot.dev/bot-id"
 TEMPLATE_HASH = "tradingbot.dev/template-hash"
 #: Of everything that was applied: equal means that whatever differs was changed by somebody else.
 APPLIED_HASH = "tradingbot.dev/applied-hash"
+#: On any held TradingBot: the code by which a person lets go what the safety brake holds.
+CONFIRM_SHRINK = "tradingbot.dev/confirm-shrink"
 NAME_LABEL = "app.kubernetes.io/name"
 INSTANCE_LABEL = "app.kubernetes.io/instance"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"

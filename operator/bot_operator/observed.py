@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot_operator.naming import TEMPLATE_HASH, is_ours
+from bot_operator.naming import CONFIRM_SHRINK, TEMPLATE_HASH, is_ours
 
 #: A container that waits for one of these reasons does not start without help.
 FAILING_REASONS = frozenset(
@@ -28,6 +28,7 @@ class ObservedTradingBot:
     spec: Mapping[str, Any] = field(default_factory=dict)
     status: Mapping[str, Any] = field(default_factory=dict)
     document: Mapping[str, Any] = field(default_factory=dict)  # the whole of it, as the API server holds it
+    confirmation: str = ""  # what a person wrote there to let go what is held
 
     @property
     def phase(self) -> str:
@@ -69,6 +70,11 @@ class Observed:
     pods: tuple[ObservedPod, ...] = ()
 
     @property
+    def runs(self) -> bool:
+        """Whether it has a Deployment of ours that stays: what the safety brake counts."""
+        return self.deployment is not None and self.deployment.ours and not self.deployment.deleting
+
+    @property
     def nothing(self) -> bool:
         """Whether the cluster holds nothing of ours for this bot."""
         return not self.pods and not any(item is not None and item.ours for item in (self.bot, self.deployment))
@@ -92,6 +98,7 @@ def parse_tradingbot(document: Mapping[str, Any], release: str) -> ObservedTradi
         spec=_mapping(document, "spec"),
         status=_mapping(document, "status"),
         document=document,
+        confirmation=str(_mapping(meta, "annotations").get(CONFIRM_SHRINK, "")),
     )
 
 

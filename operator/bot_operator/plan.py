@@ -4,6 +4,8 @@ Pure: no client, no clock, no I/O. A plan is complete only together with the nex
 again and plans again, until there is nothing left to do.
 """
 
+from dataclasses import replace
+
 from bot_core.models.bot import BotStatus, may_write
 from bot_operator.actions import (
     Action,
@@ -19,11 +21,12 @@ from bot_operator.actions import (
     WriteRowError,
     WriteRowStopped,
 )
+from bot_operator.brake import hold_events, plan_held
 from bot_operator.drift import Drift, find_drift, foreign_status, keeping_template, template_outdated
 from bot_operator.manifests import Document, build_deployment, build_status, build_tradingbot
 from bot_operator.naming import Workload, object_name
 from bot_operator.observed import Observed, ObservedDeployment, ObservedTradingBot
-from bot_operator.record import BotRecord, Circumstances
+from bot_operator.record import BotRecord, Circumstances, Hold
 from bot_operator.status import FIGURES, HALTED, Phase, build_status_fields, condition, name_taken
 
 #: Phases that a bot without any workload never has: one of them says that there was a pod.
@@ -36,7 +39,7 @@ _MOST_FIELDS = 8
 def plan_bot(record: BotRecord | None, observed: Observed, around: Circumstances) -> list[Action]:
     """The next steps for a bot; empty when all is as its row asks. `record` is None when there is no row."""
     if record is None:
-        return _plan_removal(observed, around)
+        return _plan_removal(observed) if around.hold is None else _plan_held(observed, around.hold, around)
     bot = observed.bot
     if bot is not None and not bot.ours:
         return _plan_row_error(record, name_taken("TradingBot", record.row.id), bot.uid, "NameTaken")
@@ -52,9 +55,16 @@ def plan_bot(record: BotRecord | None, observed: Observed, around: Circumstances
     ]
 
 
-def _plan_removal(observed: Observed, around: Circumstances) -> list[Action]:
-    if around.table_empty:
-        return []  # reading nothing is not an order to stop
+def _plan_held(observed: Observed, hold: Hold, around: Circumstances) -> list[Action]:
+    """Its row is gone and its removal is held: it stays as it is, and is put back as it was where that is known."""
+    bot = observed.bot
+    if bot is None or not bot.ours or bot.deleting:
+        return []
+    kept = [] if around.last is None else _plan_workload(replace(around.last, hold=hold), observed, bot, around)
+    return [*plan_held(bot, hold, around.settings, around.now), *kept]
+
+
+def _plan_removal(observed: Observed) -> list[Action]:
     actions: list[Action] = []
     deployment, bot = observed.deployment, observed.bot
     if deployment is not None and deployment.ours and not deployment.deleting:
@@ -124,7 +134,7 @@ def _plan_status(record: BotRecord, observed: Observed, bot: ObservedTradingBot,
     if not changed or (figures_only and not around.figures_due):
         return []
     patch = PatchStatus(build_status(object_name(record.row.id), around.settings, status), figures_only)
-    return [patch, *_events_of(bot, status)]
+    return [patch, *_events_of(bot, status), *hold_events(bot, record.hold)]
 
 
 def _events_of(bot: ObservedTradingBot, status: Document) -> list[Action]:
@@ -169,7 +179,7 @@ def _plan_drift(
     drift = find_drift(deployment.document, manifest)
     updated = template_outdated(drift)
     if updated and not _may_update(around) and not drift.edited_template:
-        return _plan_held(deployment, manifest, bot, drift)
+        return _plan_around(deployment, manifest, bot, drift)
     told: list[Action] = [EmitEvent("Updated", "the pod's shape has changed", bot.uid)] if updated else []
     if drift.edited:
         # Of an edited pod template nothing can wait any more: the edit itself has ended the pod.
@@ -183,7 +193,7 @@ def _may_update(around: Circumstances) -> bool:
     return around.may_roll
 
 
-def _plan_held(
+def _plan_around(
     deployment: ObservedDeployment, manifest: Document, bot: ObservedTradingBot, drift: Drift
 ) -> list[Action]:
     """Put back what was edited around a pod that has to wait for its update."""

@@ -11,7 +11,8 @@ from typing import Any, assert_never
 
 import structlog
 
-from bot_core.models.errors import InvalidBotError, TransientError
+from bot_core.models.brake import TableState
+from bot_core.models.errors import InvalidBotError, SchemaMissingError, TransientError
 from bot_core.store.bots import BotStore
 from bot_operator.actions import (
     Action,
@@ -29,11 +30,12 @@ from bot_operator.actions import (
 )
 from bot_operator.cluster import Cluster, RefusedObjectError, StaleLookError
 from bot_operator.drift import find_drift
+from bot_operator.gate import Gate
 from bot_operator.manifests import Document, build_event
 from bot_operator.naming import object_name
 from bot_operator.observed import Observed, ObservedDeployment, ObservedTradingBot
 from bot_operator.plan import plan_bot
-from bot_operator.record import BotRecord, Circumstances
+from bot_operator.record import BotRecord, Circumstances, Hold
 from bot_operator.rows import RowReader
 from bot_operator.settings import OperatorSettings
 
@@ -57,6 +59,7 @@ class Reconciler:
         rows: RowReader,
         store: BotStore,
         cluster: Cluster,
+        gate: Gate,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
@@ -65,6 +68,7 @@ class Reconciler:
         self._rows = rows
         self._store = store
         self._cluster = cluster
+        self._gate = gate
         self._now = now
         self._monotonic = monotonic
         # When each status was last written. Lost with the process, which costs one write too many, no more.
@@ -86,20 +90,44 @@ class Reconciler:
         raise TransientError(f"bot {bot_id} is not settled after {MOST_PLANS} plans: {actions}")
 
     async def _observe(self, bot_id: int) -> _Look:
-        record = await self._rows.get(bot_id)
+        record = await self._record(bot_id)
         observed = await self._cluster.observe(bot_id)
-        empty = record is None and await self._rows.table_is_empty()
+        hold = await self._hold(bot_id, record, observed)
         since = self._monotonic() - self._written.get(bot_id, -self._settings.status_seconds)
         if record is None:
             self._written.pop(bot_id, None)
+            if hold is None:
+                self._rows.forget(bot_id)
+        else:
+            record = replace(record, hold=hold)
         around = Circumstances(
             settings=self._settings,
             now=self._now(),
             # Half, because the ticks that look for new figures are themselves `status_seconds` apart.
             figures_due=since >= self._settings.status_seconds / 2,
-            table_empty=empty,
+            hold=hold,
+            last=self._rows.last(bot_id) if record is None else None,
         )
         return _Look(bot_id, record, observed, around)
+
+    async def _record(self, bot_id: int) -> BotRecord | None:
+        try:
+            return await self._rows.get(bot_id)
+        except SchemaMissingError:
+            if (await self._gate.ask()).verdict.table is not TableState.MISSING:
+                raise
+            return None  # the table of bots itself is gone, and with it every row
+
+    async def _hold(self, bot_id: int, record: BotRecord | None, observed: Observed) -> Hold | None:
+        """Ask the gate before anything is removed or stopped; nobody else decides that it may be."""
+        if not (observed.runs if record is not None and not record.asked.run else record is None and observed.bot):
+            return None
+        self._gate.noted(bot_id, runs=observed.runs)
+        showing = await self._gate.ask()
+        hold, showing = await self._gate.hold(bot_id, showing, observed.bot.confirmation if observed.bot else "")
+        if hold is None and observed.runs and bot_id not in showing.verdict.free:
+            raise TransientError(f"bot {bot_id}: its row asks for it again: looking once more")
+        return hold
 
     async def _apply(self, action: Action, look: _Look) -> _Look:
         """Carry one action out; what the cluster answered is what the next plan sees."""
@@ -111,6 +139,7 @@ class Reconciler:
                 observed = replace(observed, deployment=await self._write_deployment(action, look))
             case DeleteDeployment(uid):
                 await self._cluster.delete_deployment(object_name(look.bot_id), uid)
+                self._gate.noted(look.bot_id, runs=False)
                 if observed.deployment is not None:
                     observed = replace(observed, deployment=replace(observed.deployment, deleting=True))
             case DeleteTradingBot(uid):
@@ -139,7 +168,7 @@ class Reconciler:
         if record is None:
             # Whether the whole table went with it is for a new look to find out before anything is removed.
             raise TransientError(f"bot {look.bot_id}: its row went away meanwhile")
-        return replace(look, record=record)
+        return replace(look, record=replace(record, hold=look.around.hold))
 
     async def _write_tradingbot(
         self, action: ApplyTradingBot | RestoreTradingBot | PatchStatus | RestoreStatus, look: _Look
@@ -165,7 +194,9 @@ class Reconciler:
         held = None if look.observed.deployment is None else look.observed.deployment.document
         try:
             if isinstance(action, ApplyDeployment):
-                return await self._cluster.apply_deployment(action.manifest, held)
+                deployment = await self._cluster.apply_deployment(action.manifest, held)
+                self._gate.noted(look.bot_id, runs=True)
+                return deployment
             deployment = await self._cluster.restore_deployment(action.manifest, held)
         except RefusedObjectError as error:
             await self._store.failed(look.bot_id, str(error), keep_status=held is not None)

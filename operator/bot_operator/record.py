@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from bot_core.models.bot import BotRow, DesiredState, desired_state
+from bot_core.models.bot import BotRow, Desired, DesiredState, desired_state
 from bot_core.models.config import ParsedConfig, parse_config
 from bot_core.models.figures import Figures
 from bot_core.models.halt import Halt
@@ -18,14 +18,21 @@ class BotRecord:
     row: BotRow
     figures: Figures = NO_FIGURES
     halt: Halt | None = None
+    hold: "Hold | None" = None
 
     @cached_property
     def parsed(self) -> ParsedConfig:
         return parse_config(self.row.config)
 
     @cached_property
-    def desired(self) -> DesiredState:
+    def asked(self) -> DesiredState:
+        """What the row asks for."""
         return desired_state(self.row)
+
+    @property
+    def desired(self) -> DesiredState:
+        """What is to be made of it: a bot whose removal is held is looked after as if its row asked it to run."""
+        return self.asked if self.hold is None else DesiredState(Desired.RUN, "its removal is held")
 
     @property
     def config_error(self) -> str:
@@ -37,16 +44,26 @@ class BotRecord:
 
 
 @dataclass(frozen=True)
+class Hold:
+    """The safety brake holds a bot's removal. `first`: of all that are held, this one tells of it by an Event."""
+
+    message: str
+    first: bool = False
+
+
+@dataclass(frozen=True)
 class Circumstances:
     """What a decision depends on beside the bot itself. `now` is aware UTC.
 
     `figures_due`: enough time has passed since figures alone (balance, heartbeat …) were last written.
-    `table_empty`: the table holds no row at all, which is no order to remove anything.
+    `hold`: the safety brake holds the removal of a bot whose row is gone; None where it may be removed.
+    `last`: its record as it was last read, if this process has read it.
     `may_roll`: the roll-out lets this bot's pod be made anew now, as far as the fleet is concerned.
     """
 
     settings: OperatorSettings
     now: datetime
     figures_due: bool = True
-    table_empty: bool = False
+    hold: Hold | None = None
+    last: BotRecord | None = None
     may_roll: bool = True

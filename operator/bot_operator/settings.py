@@ -65,12 +65,14 @@ class SafetySettings(_Settings):
     """A set of bots that should run, shrunken by more than `max_shrink_percent` and by at least `min_bots`, is held.
 
     A second read after `confirm_seconds` releases them, but above `ask_above_percent` only a person does.
+    Bots that were stopped within `window_seconds` count as one shrinking.
     """
 
     max_shrink_percent: float = Field(default=30, ge=0, le=100)
     min_bots: int = Field(default=5, ge=1)
     confirm_seconds: float = Field(default=60, ge=0)
     ask_above_percent: float = Field(default=60, ge=0, le=100)
+    window_seconds: float = Field(default=600, ge=0)
 
 
 class RecoverySettings(_Settings):

@@ -15,6 +15,9 @@ from bot_operator.record import BotRecord
 #: Fields that change all the time by themselves: written at most once in `statusSeconds`.
 FIGURES = frozenset({"balance", "totalPnl", "openPosition", "lastHeartbeat"})
 
+#: The condition of a bot that the safety brake keeps although its row no longer asks for it.
+REMOVAL_HELD = "RemovalHeld"
+
 #: The reason of the condition `Trading` while a halt stands.
 HALTED = "Halted"
 
@@ -123,7 +126,13 @@ def _conditions(
             old, now, "ConfigValid", on=valid, reason="Valid" if valid else "Invalid", message=record.config_error
         ),
         _condition(old, now, "Trading", on=trading, reason=why, message=what),
+        *([] if record.hold is None else [held_condition(old, now, record.hold.message)]),
     ]
+
+
+def held_condition(old: Mapping[str, Any], now: datetime, message: str) -> dict[str, Any]:
+    """There only while it is true."""
+    return _condition(old, now, REMOVAL_HELD, on=True, reason="SafetyBrake", message=message)
 
 
 def _trading(record: BotRecord, *, runs: bool) -> tuple[bool, str, str]:

@@ -4,13 +4,17 @@ A sweep changes nothing: whoever looks at a bot reads its row and objects again.
 one that fails does nothing at all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
 
-from bot_core.models.errors import TradingBotError
+from bot_core.models.brake import TableState
+from bot_core.models.errors import SchemaMissingError, TradingBotError
+from bot_operator.brake import Showing, hold_of
 from bot_operator.cluster import Cluster
+from bot_operator.gate import Gate
 from bot_operator.health import SweepHealth
 from bot_operator.metrics import Metrics
 from bot_operator.observed import Observed
@@ -29,6 +33,7 @@ class Sweep:
         settings: OperatorSettings,
         rows: RowReader,
         cluster: Cluster,
+        gate: Gate,
         queue: WorkQueue,
         metrics: Metrics,
         health: SweepHealth,
@@ -38,6 +43,7 @@ class Sweep:
         self._settings = settings
         self._rows = rows
         self._cluster = cluster
+        self._gate = gate
         self._queue = queue
         self._metrics = metrics
         self._health = health
@@ -49,18 +55,18 @@ class Sweep:
         self._health.tried()
         records = await self._read_rows()
         seen = None if records is None else await self._read_cluster()
-        if records is None or seen is None:
+        showing = None if seen is None else await self._judge(seen)
+        if records is None or seen is None or showing is None:
             self._health.failed()
             return False
-        around = Circumstances(self._settings, self._now(), table_empty=not records)
         for bot_id in sorted(records.keys() | seen.keys()):
-            if _needs_a_look(records.get(bot_id), seen.get(bot_id, Observed()), around):
+            if self._needs_a_look(records.get(bot_id), bot_id, seen.get(bot_id, Observed()), showing):
                 self._queue.add(bot_id, news=False)
-        held = 0 if records else len(seen)
-        if held:
-            _log.error("table_is_empty", held=held, what="nothing is removed: reading nothing is not an order to stop")
-        self._metrics.swept([item.bot.phase for item in seen.values() if item.bot is not None], held)
+        self._metrics.swept(item.bot.phase for item in seen.values() if item.bot is not None)
         self._figures = {bot_id: _figures(record) for bot_id, record in records.items()}
+        if showing.verdict.table is TableState.MISSING:
+            self._health.failed()  # what runs is looked after, but this is no table to be ready on
+            return False
         self._health.succeeded()
         return True
 
@@ -75,12 +81,40 @@ class Sweep:
                 self._queue.add(bot_id, news=False)
         self._figures = latest
 
+    def _needs_a_look(self, record: BotRecord | None, bot_id: int, observed: Observed, showing: Showing) -> bool:
+        if observed.bot is not None and showing.code and observed.bot.confirmation == showing.code:
+            return True  # a person's word that waits to be heard
+        removal = record is None or not record.asked.run
+        hold = hold_of(showing, bot_id, self._settings) if removal and not observed.nothing else None
+        last = self._rows.last(bot_id) if record is None else None
+        around = Circumstances(self._settings, self._now(), hold=hold, last=last)
+        try:
+            return bool(plan_bot(record if record is None else replace(record, hold=hold), observed, around))
+        except Exception:  # noqa: BLE001  # one bad row never touches another: this one fails again in its own back-off
+            return True
+
     async def _read_rows(self) -> dict[int, BotRecord] | None:
         try:
             return await self._rows.all()
         except TradingBotError as error:
             self._metrics.read_failed("database")
             _log.warning("rows_not_read", error=str(error), what="nothing is removed")
+            return {} if isinstance(error, SchemaMissingError) and await self._table_missing() else None
+
+    async def _table_missing(self) -> bool:
+        """Whether it is the table of bots itself that is gone: then there are no rows, which the brake judges."""
+        try:
+            return (await self._rows.wishes()).table is TableState.MISSING
+        except TradingBotError:
+            return False
+
+    async def _judge(self, seen: Mapping[int, Observed]) -> Showing | None:
+        self._gate.seen(seen)
+        try:
+            return await self._gate.ask()
+        except TradingBotError as error:
+            self._metrics.read_failed("database")
+            _log.warning("brake_not_judged", error=str(error), what="nothing is removed")
             return None
 
     async def _read_cluster(self) -> dict[int, Observed] | None:
@@ -90,13 +124,6 @@ class Sweep:
             self._metrics.read_failed("cluster")
             _log.warning("cluster_not_read", error=str(error), what="nothing is removed")
             return None
-
-
-def _needs_a_look(record: BotRecord | None, observed: Observed, around: Circumstances) -> bool:
-    try:
-        return bool(plan_bot(record, observed, around))
-    except Exception:  # noqa: BLE001  # one bad row never touches another: this one fails again in its own back-off
-        return True
 
 
 def _figures(record: BotRecord) -> tuple[object, ...]:

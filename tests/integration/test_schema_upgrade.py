@@ -12,7 +12,7 @@ from support.postgres import PostgresServer
 
 def test_an_empty_database_gets_every_table_and_a_second_upgrade_changes_nothing(database_url: str) -> None:
     again = upgrade(database_url)
-    assert (again.before, again.after, again.trigger_problem) == ("0003", "0003", None)
+    assert (again.before, again.after, again.trigger_problem) == ("0004", "0004", None)
     with connected(database_url) as connection:
         assert set(metadata.tables) <= set(inspect(connection).get_table_names())
 
@@ -30,7 +30,7 @@ def test_two_upgrades_at_once_both_succeed(postgres: PostgresServer) -> None:
     try:
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             results = list(pool.map(upgrade, [postgres.url(name)] * 2))
-        assert sorted(str(result.before) for result in results) == ["0003", "None"]
+        assert sorted(str(result.before) for result in results) == ["0004", "None"]
     finally:
         postgres.drop_database(name)
 
@@ -39,7 +39,7 @@ def test_two_upgrades_at_once_both_succeed_on_sqlite(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'new.db'}"
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         results = list(pool.map(upgrade, [url] * 2))
-    assert sorted(str(result.before) for result in results) == ["0003", "None"]
+    assert sorted(str(result.before) for result in results) == ["0004", "None"]
 
 
 @pytest.mark.postgres
@@ -67,7 +67,7 @@ def test_without_the_right_to_make_triggers_the_upgrade_says_so_and_goes_on(post
         postgres.execute(f"GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO {role}", database=name)
         url = postgres.url(name).replace("tradingbot:" + postgres.password, f"{role}:x")
         done = upgrade(url)
-        assert done.after == "0003"
+        assert done.after == "0004"
         assert done.trigger_problem is not None
         assert "permission denied" in done.trigger_problem
     finally:

@@ -9,9 +9,13 @@ from sqlalchemy import delete, select, update
 from bot_core.models.bot import BotRow
 from bot_core.schema import bots, events
 from bot_core.store.bots import BotStore
+from bot_core.store.brake import Brake
 from bot_core.store.database import Database
 from bot_core.store.projection import ProjectionStore
+from bot_core.store.shrinks import ShrinkStore
 from bot_core.store.upgrade import upgrade
+from bot_operator.brake import brake_limits
+from bot_operator.gate import Gate
 from bot_operator.health import SweepHealth
 from bot_operator.metrics import Metrics
 from bot_operator.reconciler import Reconciler
@@ -39,12 +43,14 @@ class World:
         settings = some_settings()
         rows = RowReader(self.store, ProjectionStore(self.database))
         store = BotStore(self.database, actor="operator")
+        brake = Brake(ShrinkStore(self.database), brake_limits(settings), "operator", clock=lambda: self.seconds)
+        self.gate = Gate(settings, brake, rows, self.cluster, on_verdict=lambda item: self.metrics.judged(item.verdict))
         self.reconciler = Reconciler(
-            settings, rows, store, self.cluster, now=lambda: NOW, monotonic=lambda: self.seconds
+            settings, rows, store, self.cluster, self.gate, now=lambda: NOW, monotonic=lambda: self.seconds
         )
         self.queued: list[int] = []
         self.sweep = Sweep(
-            settings, rows, self.cluster, _Noting(self.queued), self.metrics, self.health, now=lambda: NOW
+            settings, rows, self.cluster, self.gate, _Noting(self.queued), self.metrics, self.health, now=lambda: NOW
         )
 
     async def insert(self, document: dict[str, object] | None = None) -> int:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from bot_operator.actions import (
 )
 from bot_operator.observed import Observed
 from bot_operator.plan import plan_bot
-from support.operator_builders import ClusterBuilder, RowBuilder, a_bot, a_row, around, some_settings
+from bot_operator.record import Hold
+from bot_operator.status import condition
+from support.operator_builders import ClusterBuilder, RowBuilder, a_bot, a_document, a_row, around, some_settings
 
 _INVALID = a_row(7).invalid()
 
@@ -132,8 +135,39 @@ def test_a_plan_is_what_row_and_cluster_ask_for(
     assert _kinds(_plan(row, cluster)) == expected, sentence
 
 
-def test_an_empty_table_removes_nothing() -> None:
-    assert _plan(None, a_bot().running(), table_empty=True) == []
+def test_a_held_bot_without_a_row_keeps_all_it_has_and_says_so_once() -> None:
+    cluster, hold = a_bot().running().up_to_date(), Hold("the table is empty", first=True)
+    patch, event = _plan(None, cluster, hold=hold)
+    assert isinstance(patch, PatchStatus)
+    assert patch.manifest["status"]["phase"] == "Running"
+    assert condition(patch.manifest["status"], "RemovalHeld")["message"] == "the table is empty"
+    assert event == EmitEvent("RemovalHeld", "the table is empty", "uid-of-bot-7", warning=True)
+    assert _plan(None, cluster.saying(**patch.manifest["status"]), hold=hold) == []
+
+
+def test_a_held_bot_that_is_not_the_first_has_the_condition_and_no_event() -> None:
+    assert [type(item) for item in _plan(None, a_bot().running(), hold=Hold("held"))] == [PatchStatus]
+
+
+def test_the_deployment_of_a_held_bot_is_put_back_as_its_last_row_shaped_it() -> None:
+    edited = a_bot().with_deployment(replicas=0)
+    assert _kinds(_plan(None, edited, hold=Hold("held"), last=a_row().record())) == ["RestoreDeployment"]
+    assert _kinds(_plan(None, edited, hold=Hold("held"))) == []
+
+
+@pytest.mark.parametrize(
+    "row", [a_row().disabled(), a_row().says("stopping"), a_row().with_config(a_document(enabled=False))]
+)
+def test_a_held_bot_whose_row_asks_for_a_stop_is_looked_after_as_one_that_runs(row: RowBuilder) -> None:
+    record = replace(row.record(), hold=Hold("held"))
+    observed = a_bot(row=row).running().observed
+    actions = plan_bot(record, observed, around())
+    assert _kinds(actions) == []
+    (patch,) = [action for action in actions if isinstance(action, PatchStatus)]
+    assert condition(patch.manifest["status"], "RemovalHeld")["status"] == "True"
+    assert _kinds(plan_bot(record, a_bot(row=row).with_deployment(replicas=3).observed, around()))[-1:] == [
+        "RestoreDeployment"
+    ]
 
 
 def test_a_settled_bot_causes_no_action_at_all() -> None:

@@ -141,16 +141,6 @@ async def test_a_deleted_row_among_others_takes_its_objects_with_it(world: "Worl
     assert list(world.cluster.bots) == list(world.cluster.deployments) == [f"bot-{stays}"]
 
 
-async def test_an_emptied_table_removes_nothing_and_raises_the_alarm(world: "World") -> None:
-    bot_id = await world.a_running_bot()
-    await world.delete()
-    world.cluster.writes.clear()
-    assert await world.settle() == []
-    await world.reconciler.reconcile(bot_id)
-    assert world.cluster.writes == []
-    assert b"removals_held 1.0" in world.metrics.text()
-
-
 async def test_a_read_that_fails_names_no_bot_and_is_counted(world: "World") -> None:
     await world.a_running_bot()
     world.cluster.down = True

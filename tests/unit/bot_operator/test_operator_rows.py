@@ -3,6 +3,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert
 
+from bot_core.models.brake import TableState
 from bot_core.models.figures import Figures, OpenPosition
 from bot_core.models.halt import HaltScope
 from bot_core.schema import positions, state
@@ -85,10 +86,10 @@ async def test_a_halt_is_news_for_the_look_at_figures(world: "World") -> None:
 async def test_no_row_is_none_and_an_empty_table_is_told_from_a_missing_row(world: "World") -> None:
     rows = RowReader(world.store, ProjectionStore(world.database))
     assert await rows.get(7) is None
-    assert await rows.table_is_empty()
+    assert (await rows.wishes()).table is TableState.EMPTY
     await world.insert()
     assert await rows.get(7) is None
-    assert not await rows.table_is_empty()
+    assert (await rows.wishes()).table is TableState.FILLED
 
 
 async def test_the_position_is_shown_in_the_status(world: "World") -> None:
