@@ -14,6 +14,7 @@ from bot_operator.actions import (
     EmitEvent,
     PatchStatus,
     WriteRowError,
+    WriteRowRefusal,
     WriteRowStopped,
 )
 from bot_operator.manifests import (
@@ -26,6 +27,7 @@ from bot_operator.manifests import (
 )
 from bot_operator.naming import Workload, object_name
 from bot_operator.observed import Observed, ObservedTradingBot
+from bot_operator.placement import Placement, place
 from bot_operator.record import BotRecord, Circumstances
 from bot_operator.status import FIGURES, HALTED, Phase, build_status_fields, condition, name_taken
 
@@ -45,10 +47,12 @@ def plan_bot(record: BotRecord | None, observed: Observed, around: Circumstances
         return [ApplyTradingBot(build_tradingbot(record, around.settings))]
     if bot.deleting:
         return []  # its end is news, and then it is made again
+    deployment = observed.deployment
+    placement = place(record, deployment.placement if deployment else None, around.settings)
     return [
-        *_plan_row(record, observed, bot),
-        *_plan_status(record, observed, bot, around),
-        *_plan_workload(record, observed, bot, around),
+        *_plan_row(record, observed, bot, placement),
+        *_plan_status(record, observed, bot, around, placement),
+        *_plan_workload(record, observed, bot, around, placement),
     ]
 
 
@@ -73,16 +77,17 @@ def _differs(bot: ObservedTradingBot, wanted: Document) -> bool:
     )
 
 
-def _plan_row(record: BotRecord, observed: Observed, bot: ObservedTradingBot) -> list[Action]:
+def _plan_row(record: BotRecord, observed: Observed, bot: ObservedTradingBot, placement: Placement) -> list[Action]:
     """What the row must be told. Before the status, whose phase is the only memory of a workload that is gone."""
     deployment = observed.deployment
     if deployment is not None and not deployment.ours:
         return _plan_row_error(record, name_taken("Deployment", record.row.id), bot.uid, "NameTaken")
     if record.desired.run:
-        return _plan_invalid(record, running=deployment is not None)
-    if deployment is None and not observed.pods and _stop_unanswered(record, bot):
-        return [WriteRowStopped()]
-    return []
+        running = deployment is not None
+        return [*_plan_invalid(record, placement, running=running), *_plan_refusal(record, placement, running=running)]
+    gone = deployment is None and not observed.pods
+    answer: list[Action] = [WriteRowStopped()] if gone and _stop_unanswered(record, bot) else []
+    return [*_plan_refusal(record, placement, running=False), *answer]
 
 
 def _stop_unanswered(record: BotRecord, bot: ObservedTradingBot) -> bool:
@@ -91,12 +96,19 @@ def _stop_unanswered(record: BotRecord, bot: ObservedTradingBot) -> bool:
     return record.row.status == BotStatus.STOPPING or bot.phase in _HAD_WORKLOAD
 
 
-def _plan_invalid(record: BotRecord, *, running: bool) -> list[Action]:
-    if record.parsed.config is not None:
+def _plan_invalid(record: BotRecord, placement: Placement, *, running: bool) -> list[Action]:
+    """A document that no bot can run on, or that this cluster lets no bot start with."""
+    error = record.config_error or ("" if running else placement.refusal)
+    if not error:
         return []
-    told = record.last_error == record.config_error
+    told = record.last_error == error
     shown = running or record.row.status == BotStatus.ERROR or not may_write(record.row.status, BotStatus.ERROR)
-    return [] if told and shown else [WriteRowError(record.config_error, keep_status=running)]
+    return [] if told and shown else [WriteRowError(error, keep_status=running)]
+
+
+def _plan_refusal(record: BotRecord, placement: Placement, *, running: bool) -> list[Action]:
+    said = placement.refusal if running else ""
+    return [] if record.refusal == said else [WriteRowRefusal(said)]
 
 
 def _plan_row_error(record: BotRecord, message: str, uid: str, reason: str) -> list[Action]:
@@ -107,8 +119,10 @@ def _plan_row_error(record: BotRecord, message: str, uid: str, reason: str) -> l
     return [WriteRowError(message), EmitEvent(reason, message, uid, warning=True)]
 
 
-def _plan_status(record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances) -> list[Action]:
-    status = build_status_fields(record, observed, around.now)
+def _plan_status(
+    record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances, placement: Placement
+) -> list[Action]:
+    status = build_status_fields(record, observed, around.now, placement)
     changed = {key for key in status.keys() | bot.status.keys() if status.get(key) != bot.status.get(key)}
     figures_only = changed <= FIGURES
     if not changed or (figures_only and not around.figures_due):
@@ -137,21 +151,24 @@ def _events_of(bot: ObservedTradingBot, status: Document) -> list[Action]:
     return events
 
 
-def _plan_workload(
-    record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances
+def _plan_workload(  # noqa: PLR0911  # a table: one line, one case
+    record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances, placement: Placement
 ) -> list[Action]:
     deployment = observed.deployment
     if deployment is not None and (not deployment.ours or deployment.deleting):
         return []
     if not record.desired.run:
         return [DeleteDeployment(deployment.uid, record.desired.reason)] if deployment else []
+    if placement.shape is None:
+        return []  # nothing that may run, or a pod whose shape can't be told any more: it is left as it is
     workload = Workload.of([record.row.id])
-    manifest = build_deployment(workload, around.settings, owner_uid=bot.uid)
+    manifest = build_deployment(workload, around.settings, placement.shape, owner_uid=bot.uid)
     if deployment is None:
-        return [ApplyDeployment(manifest)] if record.parsed.config is not None else []
-    wanted = template_hash(build_pod_template(workload, around.settings))
+        return [ApplyDeployment(manifest)]
+    wanted = template_hash(build_pod_template(workload, around.settings, placement.shape))
     if deployment.template_hash != wanted:
         return [ApplyDeployment(manifest), EmitEvent("Updated", "the pod's shape has changed", bot.uid)]
-    if deployment.replicas != 1 or deployment.owner_uid != bot.uid:
+    noted = deployment.placement in {placement.shape.dump(), ""}  # absent: written with the next change
+    if deployment.replicas != 1 or deployment.owner_uid != bot.uid or not noted:
         return [ApplyDeployment(manifest), EmitEvent("Restored", "an edited Deployment was put back", bot.uid)]
     return []

@@ -13,6 +13,7 @@ from bot_core.models.halt import Halt, HaltScope
 from bot_operator.manifests import build_deployment, build_tradingbot
 from bot_operator.naming import Workload, bot_labels
 from bot_operator.observed import Observed, ObservedDeployment, ObservedPod, ObservedTradingBot
+from bot_operator.placement import NO_SHAPE, place
 from bot_operator.record import NO_FIGURES, BotRecord, Circumstances
 from bot_operator.settings import OperatorSettings, parse_settings
 from bot_operator.status import build_status_fields
@@ -118,11 +119,13 @@ class ClusterBuilder:
 
     def with_deployment(self, **changes: Any) -> ClusterBuilder:
         bot_id = self.of.row.id
-        manifest = build_deployment(Workload.of([bot_id]), self.settings, owner_uid=f"uid-of-bot-{bot_id}")
+        shape = place(self.of.record(), None, self.settings).shape or NO_SHAPE
+        manifest = build_deployment(Workload.of([bot_id]), self.settings, shape, owner_uid=f"uid-of-bot-{bot_id}")
         deployment = ObservedDeployment(
             uid=f"uid-of-deployment-{bot_id}",
             ours=True,
             template_hash=manifest["metadata"]["annotations"]["tradingbot.dev/template-hash"],
+            placement=shape.dump(),
             owner_uid=f"uid-of-bot-{bot_id}",
         )
         return self._with(deployment=replace(deployment, **changes))
@@ -154,7 +157,9 @@ class ClusterBuilder:
         """The TradingBot's status is what it should be."""
         bot = self.observed.bot
         assert bot is not None
-        return self._with(bot=replace(bot, status=build_status_fields(self.of.record(), self.observed, NOW)))
+        record, deployment = self.of.record(), self.observed.deployment
+        placement = place(record, deployment.placement if deployment else None, self.settings)
+        return self._with(bot=replace(bot, status=build_status_fields(record, self.observed, NOW, placement)))
 
     def seen_by(self, row: RowBuilder) -> ClusterBuilder:
         """Bring the TradingBot's spec up to what another state of the row asks for."""
