@@ -187,6 +187,15 @@ def test_the_settings_are_what_the_operator_reads(chart):
         "volumeMounts": [],
         "env": [{"name": "A", "value": "b"}],
         "terminationGracePeriodSeconds": 30,
+        "credentials": {"secretPrefixes": ["bot-"]},
+        "policy": {
+            "maxCpu": "1",
+            "maxMemory": "1Gi",
+            "nodeSelectorKeys": [],
+            "tolerationKeys": [],
+            "priorityClasses": [],
+            "labelPrefixes": ["bots.tradingbot.dev/"],
+        },
     }
 
 
