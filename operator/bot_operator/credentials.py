@@ -47,7 +47,7 @@ def missing_secret(pod: ObservedPod | None, placement: Placement) -> str:
     """What to do where the pod waits for a Secret of its keys; empty where it doesn't."""
     names = placement.shape.credentials if placement.shape else ()
     for name in names if pod else ():
-        if pod is not None and f'secret "{name}" not found' in pod.trouble:
+        if pod is not None and f'secret "{name}" not found' in str(pod.trouble):
             return (
                 f"the Secret {name} is not there; make it: kubectl --namespace {placement.namespace} create secret"
                 f" generic {name} --from-env-file=FILE (lines API_KEY=… and API_SECRET=…); then the bot starts"

@@ -75,11 +75,11 @@ def place(record: BotRecord, annotation: str | None, settings: OperatorSettings)
     refusals = tuple(refused(wanted, settings))
     if refusals:
         return Placement(last, settings.namespace, refusals)
-    if last is None or last.credentials == wanted.credentials or record.figures.position is None:
+    if last is None or last.credentials == wanted.credentials or record.figures.flat:
         return Placement(wanted, settings.namespace)
-    # A runtime keeps to the account of its open position, and needs that account's keys for as long.
+    # A runtime keeps to the account of its position and orders, and needs that account's keys for as long.
     kept = wanted.model_copy(update={"credentials": last.credentials})
-    held = "the keys of credentials_secret are changed when the position is closed"
+    held = "the keys of credentials_secret are changed once it has neither a position nor an order"
     return Placement(kept, settings.namespace, held=held)
 
 

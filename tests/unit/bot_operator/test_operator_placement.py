@@ -1,10 +1,12 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bot_core.models.errors import FatalError
+from bot_core.models.figures import Figures
 from bot_operator.actions import ApplyDeployment, EmitEvent, PatchStatus, WriteRowError, WriteRowRefusal
 from bot_operator.manifests import build_pod_template, build_tradingbot, template_hash
 from bot_operator.naming import Workload
@@ -270,13 +272,14 @@ def test_a_new_image_reaches_a_refused_bot_in_its_last_good_shape() -> None:
     assert container["envFrom"] == [{"prefix": "BOT_KEYS_", "secretRef": {"name": "bot-keys"}}]
 
 
-def test_other_keys_wait_until_the_position_is_closed() -> None:
+def test_other_keys_wait_until_the_bot_is_flat() -> None:
     running = a_bot(row=_live().says("running")).running()
-    holding = _live("bot-other").says("running").holding("0.5", "2000")
-    actions = plan_bot(holding.record(), running.seen_by(holding).observed, around())
-    assert not any(isinstance(action, ApplyDeployment) for action in actions)
-    (patch,) = [action for action in actions if isinstance(action, PatchStatus)]
-    assert "changed when the position is closed" in patch.manifest["status"]["message"]
+    other = _live("bot-other").says("running")
+    for holding in (other.holding("0.5", "2000"), replace(other, figures=Figures(open_orders=True))):
+        actions = plan_bot(holding.record(), running.seen_by(holding).observed, around())
+        assert not any(isinstance(action, ApplyDeployment) for action in actions)
+        (patch,) = [action for action in actions if isinstance(action, PatchStatus)]
+        assert "once it has neither a position nor an order" in patch.manifest["status"]["message"]
 
     flat = _live("bot-other").says("running")
     actions = plan_bot(flat.record(), running.seen_by(flat).observed, around())
