@@ -143,6 +143,15 @@ def test_no_row_gets_another_secret_of_the_namespace(new_fleet):
         assert fleet.release.status(bot_id)["message"] == said
         assert not fleet.release.get("deployment", f"bot-{bot_id}")
 
+    fleet.release.create_secret("bot-empty", NOTE="no key at all")
+    keyless = fleet.insert(a_live_document("bot-empty"))
+    wait_until(
+        lambda: conditions(fleet, keyless).get("CredentialsReady") == ("False", "KeysMissing"),
+        120,
+        "a Secret without keys",
+    )
+    assert "BOT_EMPTY_API_KEY and BOT_EMPTY_API_SECRET" in fleet.metadata(keyless)["last_error"]
+
     running = fleet.insert(a_live_document("bot-keys"))
     pod = wait_until(lambda: started(fleet, running), 120, "the pod")
     document = json.dumps(a_live_document(database))
