@@ -41,6 +41,8 @@ class StoppedBy(StrEnum):
 #: Written by a person or an API; the runtime answers them and must never overwrite them with an observation.
 STOP_REQUESTS = frozenset({BotStatus.DISABLED, BotStatus.STOPPING})
 REQUESTS = STOP_REQUESTS | {BotStatus.RESTARTING}
+#: The key of `extra_metadata` that says what of a running bot's document its cluster does not allow.
+REFUSED = "not_allowed"
 
 
 class BotRow(BaseModel):

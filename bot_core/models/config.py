@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bot_core.models.broker import KEYED_BROKERS, BrokerConfig
 from bot_core.models.feed import FeedConfig
+from bot_core.models.kubernetes import KubernetesConfig, kubernetes_notices
 from bot_core.models.notification import NotificationConfig
 from bot_core.models.operation import (
     SECRET_NAME,
@@ -47,6 +48,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "logging": LoggingConfig,
     "scheduling": SchedulingConfig,
     "resources": Resources,
+    "kubernetes": KubernetesConfig,
 }
 #: Top-level keys that other programs know and nothing here reads.
 _INERT = frozenset(
@@ -89,6 +91,7 @@ class BotConfig(BaseModel):
     logging: LoggingConfig = LoggingConfig()
     scheduling: SchedulingConfig = SchedulingConfig()
     resources: Resources = Resources()
+    kubernetes: KubernetesConfig = KubernetesConfig()
     credentials_secret: str | None = None
     update_policy: UpdatePolicy = UpdatePolicy.NOW
     on_stop: OnStop = OnStop.CANCEL
@@ -155,6 +158,7 @@ def _parts(document: Mapping[str, Any], problems: list[Problem], notices: list[N
             parts[key] = parse_section(model, document[key], key, problems, notices)
     notices += risk_notices(parts)
     notices += logging_notices(document.get("logging"))
+    notices += kubernetes_notices(document.get("kubernetes"))
     if "strategy" not in missing:
         parts["strategy"], found, told = parse_strategy(document["strategy"])
         problems += found

@@ -118,12 +118,25 @@ SECTIONS: dict[str, dict[str, str]] = {
         "trading_days": "on which days",
     },
     "resources": {
-        "requests": "what the bot's pod asks for",
-        "limits": "what the bot's pod may use at the most",
+        "requests": "checked and not read: what a pod asks for is in `kubernetes.resources`",
+        "limits": "likewise",
     },
     "resources.requests": {
         "cpu": "processor time, as Kubernetes writes it",
         "memory": "memory, as Kubernetes writes it",
+    },
+    "kubernetes": {
+        "resources": "what the pod asks for (`requests`) and may use (`limits`), each with `cpu` and `memory`; what is not named is the "
+        "chart's. At most `bot.policy.maxCpu` and `maxMemory`",
+        "node_selector": "labels that its node must have, beside the chart's; keys of `bot.policy.nodeSelectorKeys`",
+        "tolerations": "taints that it tolerates, beside the chart's: `key`, `operator` (Exists, Equal), `value`, `effect`, "
+        "`toleration_seconds`; keys of `bot.policy.tolerationKeys`",
+        "priority_class": "its PriorityClass; one of `bot.policy.priorityClasses`",
+        "labels": "further labels of the pod; keys that begin with one of `bot.policy.labelPrefixes`",
+    },
+    "kubernetes.resources": {
+        "requests": "what the pod asks for",
+        "limits": "what the pod may use at the most",
     },
 }
 #: Of `strategy`, which has no model of one table: allowed, default, meaning.

@@ -116,7 +116,7 @@ class ResourceList(Section):
 
 
 class Resources(Section):
-    """What the bot's pod asks for, as Kubernetes writes it; the operator's own where nothing is said."""
+    """Checked only: rows have run without it. What shapes a pod is `kubernetes.resources`."""
 
     requests: ResourceList = ResourceList()
     limits: ResourceList = ResourceList()

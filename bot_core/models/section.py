@@ -50,7 +50,7 @@ def unknown_keys(keys: Iterable[str], known: Iterable[str], path: str = "") -> l
 
 
 def _problem(item: Mapping[str, Any], path: str) -> Problem:
-    where = ".".join([path, *(str(part) for part in item["loc"])])
+    where = ".".join([path, *(str(part) for part in item["loc"])]).removesuffix(".[key]")
     if item["type"] == "missing":
         return Problem(where, None, "is missing")
     return Problem(where, item["input"] if item["loc"] else None, item["msg"].removeprefix("Value error, "))

@@ -13,7 +13,17 @@ import structlog
 from sqlalchemy import Column, MetaData, Row, String, Table, Text, cast, func, insert, inspect, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot_core.models.bot import REQUESTS, BotRow, BotStatus, Quarantine, StoppedBy, desired_state, may_write, stopped_by
+from bot_core.models.bot import (
+    REFUSED,
+    REQUESTS,
+    BotRow,
+    BotStatus,
+    Quarantine,
+    StoppedBy,
+    desired_state,
+    may_write,
+    stopped_by,
+)
 from bot_core.models.config import parse_config
 from bot_core.models.errors import TradingBotError, first_line
 from bot_core.models.recipients import Subject
@@ -211,6 +221,25 @@ class BotStore:
             await self._event(connection, bot_id, kind, message, row.status, values.get("status", row.status))
             priority = "CRITICAL" if may else "HIGH"  # it does not run
             await self._tell(connection, row, partial(error_letter, message, name=row.name, priority=priority))
+
+    async def refused(self, bot_id: int, message: str) -> None:
+        """Say what of a running bot's document its cluster does not allow; empty takes it back. Unchanged: no write.
+
+        It is no `last_error`: the runtime, to which the document is valid, would take that for mended.
+        """
+        async with self.database.write() as connection:
+            row = await _locked(connection, bot_id)
+            if row is None or row.extra_metadata.get(REFUSED, "") == message:
+                return
+            others = {key: value for key, value in row.extra_metadata.items() if key != REFUSED}
+            values = {
+                "extra_metadata": others | ({REFUSED: message} if message else {}),
+                "updated_at": datetime.now(UTC),
+            }
+            await connection.execute(update(bots).where(bots.c.id == bot_id).values(values))
+            if message:
+                await self._event(connection, bot_id, "not_allowed", message, row.status, row.status)
+                await self._tell(connection, row, partial(error_letter, message, name=row.name, priority="HIGH"))
 
     async def note(self, bot_id: int, kind: str, message: str, *, old: Any = None, new: Any = None) -> None:
         """Append to `bot_events`."""

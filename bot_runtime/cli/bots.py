@@ -6,7 +6,7 @@ from typing import Any
 import typer
 from sqlalchemy import select
 
-from bot_core.models.bot import BotRow, desired_state
+from bot_core.models.bot import REFUSED, BotRow, desired_state
 from bot_core.models.config import ParsedConfig, parse_config
 from bot_core.models.halt import Halt, halt_of
 from bot_core.models.problem import redacted
@@ -95,7 +95,7 @@ def _line(row: BotRow, halts: Sequence[Halt]) -> dict[str, Any]:
         "balance": row.current_balance,
         "pnl": row.total_pnl,
         "heartbeat": row.last_heartbeat,
-        "error": row.unreadable or row.extra_metadata.get("last_error"),
+        "error": row.unreadable or row.extra_metadata.get("last_error") or row.extra_metadata.get(REFUSED),
     }
 
 

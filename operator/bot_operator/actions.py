@@ -64,6 +64,13 @@ class WriteRowStopped:
 
 
 @dataclass(frozen=True)
+class WriteRowRefusal:
+    """Say in the row what of its document this cluster does not allow while the bot runs on; empty takes it back."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class PatchStatus:
     manifest: Document
     figures_only: bool = False
@@ -89,6 +96,7 @@ Action: TypeAlias = (
     | DeleteTradingBot
     | WriteRowError
     | WriteRowStopped
+    | WriteRowRefusal
     | PatchStatus
     | EmitEvent
 )

@@ -10,6 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from bot_core.models.config import BotConfig
+from bot_core.models.credentials import variable_prefix
+from bot_core.models.kubernetes import KubernetesConfig, Toleration
+from bot_core.models.quantity import amount
 from bot_operator.naming import (
     API_VERSION,
     APPLIED_HASH,
@@ -17,11 +20,13 @@ from bot_operator.naming import (
     INSTANCE_LABEL,
     MANAGER,
     NAME_LABEL,
+    PLACEMENT,
     TEMPLATE_HASH,
     Workload,
     bot_labels,
     object_name,
 )
+from bot_operator.placement import NO_SHAPE, PodShape
 from bot_operator.record import BotRecord
 from bot_operator.settings import DEFAULT_RESOURCES, BotPodSettings, OperatorSettings
 
@@ -69,6 +74,8 @@ def _of_config(config: BotConfig) -> Document:
         "exit": config.strategy.exit.name,
         "broker": config.broker.type,
         "mode": config.broker.trading_mode,
+        "updatePolicy": config.update_policy.value,
+        "credentialsSecret": config.credentials_secret or "",
     }
 
 
@@ -81,8 +88,10 @@ def _of_document(document: Mapping[str, Any]) -> Document:
         "exit": ("strategy", "parameters", "exit_logic", "name"),
         "broker": ("broker", "type"),
         "mode": ("broker", "trading_mode"),
+        "updatePolicy": ("update_policy",),
     }
-    return {key: _text_at(document, path) for key, path in paths.items()}
+    # What stands for the Secret's name in a document that is not valid may be a key that somebody pasted.
+    return {"credentialsSecret": ""} | {key: _text_at(document, path) for key, path in paths.items()}
 
 
 def _text_at(document: Any, path: tuple[str, ...]) -> str:
@@ -96,11 +105,13 @@ def build_status(name: str, settings: OperatorSettings, status: Document) -> Doc
     return {"apiVersion": API_VERSION, "kind": "TradingBot", "metadata": metadata, "status": status}
 
 
-def build_deployment(workload: Workload, settings: OperatorSettings, *, owner_uid: str) -> Document:
+def build_deployment(
+    workload: Workload, settings: OperatorSettings, shape: PodShape = NO_SHAPE, *, owner_uid: str
+) -> Document:
     """The Deployment that runs a workload, owned by the TradingBot of its first bot."""
     bot_id = workload.bot_ids[0]
     labels = bot_labels(settings.release, bot_id)
-    template = build_pod_template(workload, settings)
+    template = build_pod_template(workload, settings, shape)
     owner = {
         "apiVersion": API_VERSION,
         "kind": "TradingBot",
@@ -117,7 +128,7 @@ def build_deployment(workload: Workload, settings: OperatorSettings, *, owner_ui
             "name": workload.name,
             "namespace": settings.namespace,
             "labels": labels,
-            "annotations": {TEMPLATE_HASH: template_hash(template)},
+            "annotations": {TEMPLATE_HASH: template_hash(template), PLACEMENT: shape.dump()},
             "ownerReferences": [owner],
         },
         "spec": {
@@ -138,8 +149,11 @@ def _stamped(manifest: Document) -> Document:
     return {**manifest, "metadata": {**metadata, "annotations": annotations}}
 
 
-def build_pod_template(workload: Workload, settings: OperatorSettings) -> Document:
-    """What shapes the pod: the chart's settings and the ids. A document does not: the runtime applies it itself."""
+def build_pod_template(workload: Workload, settings: OperatorSettings, shape: PodShape = NO_SHAPE) -> Document:
+    """What shapes the pod: the chart's settings, the ids, and what rows add within the chart's policy.
+
+    All else of a document is none of the pod's: the runtime applies it itself.
+    """
     bot = settings.bot
     spec: Document = {
         "serviceAccountName": bot.service_account_name,
@@ -153,23 +167,61 @@ def build_pod_template(workload: Workload, settings: OperatorSettings) -> Docume
             "fsGroup": RUN_AS,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(workload, settings)],
+        "containers": [_container(workload, settings, shape)],
         "volumes": [{"name": "tmp", "emptyDir": {}}, *bot.volumes],
-        **_placement(bot),
+        **_placement(bot, shape.kubernetes),
     }
-    return {"metadata": {"labels": bot_labels(settings.release, workload.bot_ids[0])}, "spec": spec}
+    labels = shape.kubernetes.labels | bot_labels(settings.release, workload.bot_ids[0])
+    return {"metadata": {"labels": labels}, "spec": spec}
 
 
-def _placement(bot: BotPodSettings) -> Document:
+def _placement(bot: BotPodSettings, asked: KubernetesConfig) -> Document:
+    """A key that the policy opens to documents is theirs to set, also over the chart's own value."""
     optional: Document = {
-        "nodeSelector": bot.node_selector,
-        "tolerations": bot.tolerations,
+        "nodeSelector": bot.node_selector | asked.node_selector,
+        "tolerations": [*bot.tolerations, *map(_toleration, asked.tolerations)],
+        "priorityClassName": asked.priority_class,
         "imagePullSecrets": bot.image_pull_secrets,
     }
     return {key: value for key, value in optional.items() if value}
 
 
-def _container(workload: Workload, settings: OperatorSettings) -> Document:
+def _toleration(asked: Toleration) -> Document:
+    fields: Document = {
+        "key": asked.key,
+        "operator": asked.operator,
+        "value": asked.value or None,
+        "effect": asked.effect,
+        "tolerationSeconds": asked.toleration_seconds,
+    }
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def _resources(bot: BotPodSettings, asked: KubernetesConfig) -> Document:
+    """The chart's, with what the document names in its place; a request never stands above its limit."""
+    base = bot.resources or DEFAULT_RESOURCES
+    given = asked.resources.model_dump(exclude_none=True)
+    if not any(given.values()):
+        return base
+    merged = base | {part: base.get(part, {}) | given[part] for part in ("requests", "limits")}
+    for kind in ("cpu", "memory"):
+        request, limit = merged["requests"].get(kind), merged["limits"].get(kind)
+        if request is None or limit is None or not _above(request, limit):
+            continue
+        # Only one of the two is the document's, else its model had refused them: the chart's follows.
+        part = "limits" if kind in given["requests"] else "requests"
+        merged[part] = merged[part] | {kind: request if part == "limits" else limit}
+    return {key: value for key, value in merged.items() if value}
+
+
+def _above(request: Any, limit: Any) -> bool:
+    try:
+        return amount(str(request)) > amount(str(limit))
+    except ValueError:
+        return False  # the chart's own spelling, which the API server judges
+
+
+def _container(workload: Workload, settings: OperatorSettings, shape: PodShape) -> Document:
     bot = settings.bot
     return {
         "name": "bot",
@@ -177,8 +229,9 @@ def _container(workload: Workload, settings: OperatorSettings) -> Document:
         "imagePullPolicy": bot.image_pull_policy,
         "args": ["run", *(str(bot_id) for bot_id in workload.bot_ids)],
         "env": _environment(settings),
+        **_keys(shape),
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
-        "resources": bot.resources or DEFAULT_RESOURCES,
+        "resources": _resources(bot, shape.kubernetes),
         **_probes(),
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -203,6 +256,12 @@ def _environment(settings: OperatorSettings) -> list[Document]:
     # Server-side apply merges `env` by name and refuses doubles; what makes a bot a bot is not the chart's to change.
     names = {item["name"] for item in ours}
     return ours + [item for item in settings.bot.env if item.get("name") not in names]
+
+
+def _keys(shape: PodShape) -> Document:
+    """Each Secret under a prefix of its own: no key of it can stand for DATABASE_URL, PYTHONPATH or another bot's."""
+    sources = [{"prefix": variable_prefix(name), "secretRef": {"name": name}} for name in shape.credentials]
+    return {"envFrom": sources} if sources else {}
 
 
 def _probes() -> Document:

@@ -14,6 +14,7 @@ TEMPLATE_HASH = "tradingbot.dev/template-hash"
 APPLIED_HASH = "tradingbot.dev/applied-hash"
 #: On any held TradingBot: the code by which a person lets go what the safety brake holds.
 CONFIRM_SHRINK = "tradingbot.dev/confirm-shrink"
+PLACEMENT = "tradingbot.dev/placement"
 NAME_LABEL = "app.kubernetes.io/name"
 INSTANCE_LABEL = "app.kubernetes.io/instance"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot_operator.naming import CONFIRM_SHRINK, TEMPLATE_HASH, is_ours
+from bot_operator.naming import CONFIRM_SHRINK, PLACEMENT, TEMPLATE_HASH, is_ours
 
 #: A container that waits for one of these reasons does not start without help.
 FAILING_REASONS = frozenset(
@@ -41,6 +41,7 @@ class ObservedDeployment:
     ours: bool
     deleting: bool = False
     template_hash: str = ""
+    placement: str = ""  # what its rows added to its pod, as `placement` wrote it
     replicas: int = 1
     owner_uid: str = ""
     document: Mapping[str, Any] = field(default_factory=dict)  # as above
@@ -115,6 +116,7 @@ def parse_deployment(document: Mapping[str, Any], release: str) -> ObservedDeplo
         ours=is_ours(_mapping(meta, "labels"), release),
         deleting="deletionTimestamp" in meta,
         template_hash=str(_mapping(meta, "annotations").get(TEMPLATE_HASH, "")),
+        placement=str(_mapping(meta, "annotations").get(PLACEMENT, "")),
         replicas=int(_mapping(document, "spec").get("replicas", 1)),
         owner_uid=str(owners[0].get("uid", "")) if owners else "",
         document=document,

@@ -9,15 +9,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bot_operator.manifests import Document
-from bot_operator.naming import MANAGER
+from bot_operator.naming import CONFIRM_SHRINK, MANAGER
 
 Path = tuple[str, ...]
 
 #: What others may write into our objects: the Deployment controller's counter, and `kubectl rollout restart`, which
-#: changes nothing of what runs; to remove its mark would restart the pod a second time.
+#: changes nothing of what runs (to remove its mark would restart the pod a second time), and what people tell us there.
 TOLERATED: tuple[Path, ...] = (
     ("metadata", "annotations", "deployment.kubernetes.io/revision"),
     ("spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt"),
+    ("metadata", "annotations", CONFIRM_SHRINK),
 )
 #: The parts of `metadata` that are written by whoever writes the object, not by the API server.
 _WRITTEN = ("labels", "annotations", "ownerReferences", "finalizers")

@@ -19,6 +19,7 @@ from bot_operator.actions import (
     RestoreStatus,
     RestoreTradingBot,
     WriteRowError,
+    WriteRowRefusal,
     WriteRowStopped,
 )
 from bot_operator.brake import hold_events, plan_held
@@ -26,6 +27,7 @@ from bot_operator.drift import Drift, find_drift, foreign_status, keeping_templa
 from bot_operator.manifests import Document, build_deployment, build_status, build_tradingbot
 from bot_operator.naming import Workload, object_name
 from bot_operator.observed import Observed, ObservedDeployment, ObservedTradingBot
+from bot_operator.placement import Placement, place
 from bot_operator.record import BotRecord, Circumstances, Hold
 from bot_operator.status import FIGURES, HALTED, Phase, build_status_fields, condition, name_taken
 
@@ -48,10 +50,11 @@ def plan_bot(record: BotRecord | None, observed: Observed, around: Circumstances
     first = _plan_tradingbot(bot, build_tradingbot(record, around.settings))
     if bot is None or first:
         return first  # the rest needs its uid and generation: the next plan
+    placement = _place(record, observed, around)
     return [
-        *_plan_row(record, observed, bot),
-        *_plan_status(record, observed, bot, around),
-        *_plan_workload(record, observed, bot, around),
+        *_plan_row(record, observed, bot, placement),
+        *_plan_status(record, observed, bot, around, placement),
+        *_plan_workload(record, observed, bot, around, placement),
     ]
 
 
@@ -60,8 +63,15 @@ def _plan_held(observed: Observed, hold: Hold, around: Circumstances) -> list[Ac
     bot = observed.bot
     if bot is None or not bot.ours or bot.deleting:
         return []
-    kept = [] if around.last is None else _plan_workload(replace(around.last, hold=hold), observed, bot, around)
+    kept: list[Action] = []
+    if around.last is not None:
+        last = replace(around.last, hold=hold)
+        kept = _plan_workload(last, observed, bot, around, _place(last, observed, around))
     return [*plan_held(bot, hold, around.settings, around.now), *kept]
+
+
+def _place(record: BotRecord, observed: Observed, around: Circumstances) -> Placement:
+    return place(record, observed.deployment.placement if observed.deployment else None, around.settings)
 
 
 def _plan_removal(observed: Observed) -> list[Action]:
@@ -89,16 +99,17 @@ def _restored(kind: str, fields: tuple[str, ...], uid: str) -> EmitEvent:
     return EmitEvent("Restored", f"put back in the {kind}: {', '.join(fields[:_MOST_FIELDS])}{more}", uid)
 
 
-def _plan_row(record: BotRecord, observed: Observed, bot: ObservedTradingBot) -> list[Action]:
+def _plan_row(record: BotRecord, observed: Observed, bot: ObservedTradingBot, placement: Placement) -> list[Action]:
     """What the row must be told. Before the status, whose phase is the only memory of a workload that is gone."""
     deployment = observed.deployment
     if deployment is not None and not deployment.ours:
         return _plan_row_error(record, name_taken("Deployment", record.row.id), bot.uid, "NameTaken")
     if record.desired.run:
-        return _plan_invalid(record, running=deployment is not None)
-    if deployment is None and not observed.pods and _stop_unanswered(record, bot):
-        return [WriteRowStopped()]
-    return []
+        running = deployment is not None
+        return [*_plan_invalid(record, placement, running=running), *_plan_refusal(record, placement, running=running)]
+    gone = deployment is None and not observed.pods
+    answer: list[Action] = [WriteRowStopped()] if gone and _stop_unanswered(record, bot) else []
+    return [*_plan_refusal(record, placement, running=False), *answer]
 
 
 def _stop_unanswered(record: BotRecord, bot: ObservedTradingBot) -> bool:
@@ -107,12 +118,19 @@ def _stop_unanswered(record: BotRecord, bot: ObservedTradingBot) -> bool:
     return record.row.status == BotStatus.STOPPING or bot.phase in _HAD_WORKLOAD
 
 
-def _plan_invalid(record: BotRecord, *, running: bool) -> list[Action]:
-    if record.parsed.config is not None:
+def _plan_invalid(record: BotRecord, placement: Placement, *, running: bool) -> list[Action]:
+    """A document that no bot can run on, or that this cluster lets no bot start with."""
+    error = record.config_error or ("" if running else placement.refusal)
+    if not error:
         return []
-    told = record.last_error == record.config_error
+    told = record.last_error == error
     shown = running or record.row.status == BotStatus.ERROR or not may_write(record.row.status, BotStatus.ERROR)
-    return [] if told and shown else [WriteRowError(record.config_error, keep_status=running)]
+    return [] if told and shown else [WriteRowError(error, keep_status=running)]
+
+
+def _plan_refusal(record: BotRecord, placement: Placement, *, running: bool) -> list[Action]:
+    said = placement.refusal if running else ""
+    return [] if record.refusal == said else [WriteRowRefusal(said)]
 
 
 def _plan_row_error(record: BotRecord, message: str, uid: str, reason: str) -> list[Action]:
@@ -123,8 +141,10 @@ def _plan_row_error(record: BotRecord, message: str, uid: str, reason: str) -> l
     return [WriteRowError(message), EmitEvent(reason, message, uid, warning=True)]
 
 
-def _plan_status(record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances) -> list[Action]:
-    status = build_status_fields(record, observed, around.now)
+def _plan_status(
+    record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances, placement: Placement
+) -> list[Action]:
+    status = build_status_fields(record, observed, around.now, placement)
     edited = foreign_status(bot.document, status)
     if edited:
         restore = RestoreStatus(build_status(object_name(record.row.id), around.settings, status), edited)
@@ -157,18 +177,20 @@ def _events_of(bot: ObservedTradingBot, status: Document) -> list[Action]:
     return events
 
 
-def _plan_workload(
-    record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances
+def _plan_workload(  # a table: one line, one case
+    record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances, placement: Placement
 ) -> list[Action]:
     deployment = observed.deployment
     if deployment is not None and (not deployment.ours or deployment.deleting):
         return []
     if not record.desired.run:
         return [DeleteDeployment(deployment.uid, record.desired.reason)] if deployment else []
+    if placement.shape is None:
+        return []  # nothing that may run, or a pod whose shape can't be told any more: it is left as it is
     workload = Workload.of([record.row.id])
-    manifest = build_deployment(workload, around.settings, owner_uid=bot.uid)
+    manifest = build_deployment(workload, around.settings, placement.shape, owner_uid=bot.uid)
     if deployment is None:
-        return [ApplyDeployment(manifest)] if record.parsed.config is not None else []
+        return [ApplyDeployment(manifest)]
     return _plan_drift(deployment, manifest, bot, around)
 
 

@@ -26,6 +26,7 @@ from bot_operator.actions import (
     RestoreStatus,
     RestoreTradingBot,
     WriteRowError,
+    WriteRowRefusal,
     WriteRowStopped,
 )
 from bot_operator.cluster import Cluster, RefusedObjectError, StaleLookError
@@ -146,7 +147,7 @@ class Reconciler:
                 await self._cluster.delete_tradingbot(object_name(look.bot_id), uid)
                 if observed.bot is not None:
                     observed = replace(observed, bot=replace(observed.bot, deleting=True))
-            case WriteRowError() | WriteRowStopped():
+            case WriteRowError() | WriteRowStopped() | WriteRowRefusal():
                 look = await self._write_row(action, look)
             case EmitEvent():
                 await self._emit(action, look)
@@ -155,10 +156,12 @@ class Reconciler:
         _tell(action)
         return replace(look, observed=observed)
 
-    async def _write_row(self, action: WriteRowError | WriteRowStopped, look: _Look) -> _Look:
+    async def _write_row(self, action: WriteRowError | WriteRowStopped | WriteRowRefusal, look: _Look) -> _Look:
         match action:
             case WriteRowError(message, keep_status):
                 await self._store.failed(look.bot_id, message, keep_status=keep_status)
+            case WriteRowRefusal(message):
+                await self._store.refused(look.bot_id, message)
             case WriteRowStopped():
                 # The store asks the row itself for the reason: a request to start that came just now stands.
                 await self._store.stopped(look.bot_id)
@@ -240,6 +243,8 @@ def _tell(action: Action) -> None:
             _log.info("deleted", kind=type(action).__name__.removeprefix("Delete"), why=why)
         case WriteRowError(message):
             _log.warning("row_error_written", message=message)
+        case WriteRowRefusal(message):
+            _log.warning("row_refusal_written", message=message)
         case WriteRowStopped():
             _log.info("row_stopped_written")
         case EmitEvent(reason, message):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from bot_core.models.bot import BotRow, Desired, DesiredState, desired_state
+from bot_core.models.bot import REFUSED, BotRow, Desired, DesiredState, desired_state
 from bot_core.models.config import ParsedConfig, parse_config
 from bot_core.models.figures import Figures
 from bot_core.models.halt import Halt
@@ -41,6 +41,11 @@ class BotRecord:
     @property
     def last_error(self) -> str:
         return str(self.row.extra_metadata.get("last_error", ""))
+
+    @property
+    def refusal(self) -> str:
+        """What the row says that this cluster does not allow; the operator's own word, which no runtime clears."""
+        return str(self.row.extra_metadata.get(REFUSED, ""))
 
 
 @dataclass(frozen=True)

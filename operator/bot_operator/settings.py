@@ -4,17 +4,20 @@ It reads the environment and that file, nothing else, and only when `load_settin
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
 from bot_core.models.errors import FatalError
 from bot_core.models.extensions import Group, NamesOnly
+from bot_core.models.quantity import quantity
 
 _LABEL_VALUE = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
+_SECRET_PREFIX = re.compile(r"[a-z0-9][-a-z0-9.]*")
 #: What a bot needs at rest and at work, measured; the chart's `bot.resources` replaces it as a whole.
 DEFAULT_RESOURCES = {"requests": {"cpu": "10m", "memory": "96Mi"}, "limits": {"memory": "256Mi"}}
 
@@ -31,6 +34,37 @@ class DatabaseSecret(_Settings):
     secret_key: str = Field(min_length=1)
 
 
+class CredentialSettings(_Settings):
+    """Which Secrets a row may name: those whose names begin with one of these. None of them: no Secret at all."""
+
+    secret_prefixes: tuple[str, ...] = ("bot-",)
+
+    @field_validator("secret_prefixes")
+    @classmethod
+    def _narrow(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_SECRET_PREFIX.fullmatch(prefix) for prefix in value):
+            raise ValueError("holds what begins no name of a Secret; an empty prefix would allow every Secret")
+        return value
+
+
+class PodPolicy(_Settings):
+    """What the `kubernetes` section of a document may ask for; of the lists, nothing that is not named."""
+
+    max_cpu: Annotated[str, quantity("1m", "1000")] = "1"
+    max_memory: Annotated[str, quantity("16Mi", "16Ti")] = "1Gi"
+    node_selector_keys: tuple[str, ...] = ()
+    toleration_keys: tuple[str, ...] = ()
+    priority_classes: tuple[str, ...] = ()
+    label_prefixes: tuple[str, ...] = ("bots.tradingbot.dev/",)
+
+    @field_validator("label_prefixes")
+    @classmethod
+    def _not_empty(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(value):
+            raise ValueError("holds an empty prefix, which would allow every label")
+        return value
+
+
 class BotPodSettings(_Settings):
     """What shapes every bot's pod. A change of any of it makes new pods."""
 
@@ -45,6 +79,8 @@ class BotPodSettings(_Settings):
     env: list[dict[str, Any]] = []
     termination_grace_period_seconds: int = Field(default=30, ge=1)
     image_pull_secrets: list[dict[str, str]] = []
+    credentials: CredentialSettings = CredentialSettings()
+    policy: PodPolicy = PodPolicy()
 
 
 class PluginNames(_Settings):

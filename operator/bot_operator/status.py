@@ -9,7 +9,9 @@ from typing import Any
 
 from bot_core.models.bot import BotStatus
 from bot_core.models.figures import OpenPosition
+from bot_operator import credentials
 from bot_operator.observed import Observed, ObservedPod
+from bot_operator.placement import NO_SHAPE, Placement
 from bot_operator.record import BotRecord
 
 #: Fields that change all the time by themselves: written at most once in `statusSeconds`.
@@ -18,6 +20,7 @@ FIGURES = frozenset({"balance", "totalPnl", "openPosition", "lastHeartbeat"})
 #: The condition of a bot that the safety brake keeps although its row no longer asks for it.
 REMOVAL_HELD = "RemovalHeld"
 
+NO_PLACEMENT = Placement(NO_SHAPE)
 #: The reason of the condition `Trading` while a halt stands.
 HALTED = "Halted"
 
@@ -39,7 +42,7 @@ class Verdict:
     message: str = ""
 
 
-def judge(record: BotRecord, observed: Observed) -> Verdict:  # noqa: PLR0911  # a table: one line, one case
+def judge(record: BotRecord, observed: Observed, placement: Placement = NO_PLACEMENT) -> Verdict:  # noqa: PLR0911  # a table: one line, one case
     """The phase that row and cluster together amount to."""
     deployment = observed.deployment
     if deployment is not None and not deployment.ours:
@@ -47,26 +50,30 @@ def judge(record: BotRecord, observed: Observed) -> Verdict:  # noqa: PLR0911  #
     if not record.desired.run:
         gone = deployment is None and not observed.pods
         return Verdict(Phase.STOPPED if gone else Phase.STOPPING, record.desired.reason)
-    if deployment is None and record.parsed.config is None:
-        return Verdict(Phase.ERROR, record.config_error)
+    if deployment is None and (record.config_error or placement.refusal):
+        return Verdict(Phase.ERROR, record.config_error or placement.refusal)
     if deployment is not None and deployment.deleting:
         return Verdict(Phase.PENDING, "waits for the previous pod to end")
     if deployment is not None and deployment.failure:
         return Verdict(Phase.ERROR, deployment.failure)
     if observed.pod is None:
         return Verdict(Phase.PENDING)
-    return _judge_pod(record, observed, observed.pod)
+    return _judge_pod(record, observed, observed.pod, placement)
 
 
-def _judge_pod(record: BotRecord, observed: Observed, pod: ObservedPod) -> Verdict:  # noqa: PLR0911  # as above
+def _judge_pod(  # noqa: PLR0911  # as above
+    record: BotRecord, observed: Observed, pod: ObservedPod, placement: Placement
+) -> Verdict:
     if pod.failing:
-        return Verdict(Phase.ERROR, pod.trouble)
+        return Verdict(Phase.ERROR, credentials.missing_secret(pod, placement) or pod.trouble)
     if pod.ready and record.row.status == BotStatus.ERROR and record.parsed.config is not None:
         return Verdict(Phase.ERROR, record.last_error)
     if pod.ready and record.parsed.config is None:
         return _runs(record, f"runs on its last good document; {record.config_error}")
+    if pod.ready and placement.refusal:
+        return _runs(record, f"its pod stays as it was; {placement.refusal}")
     if pod.ready:
-        return _runs(record)
+        return _runs(record, *([placement.held] if placement.held else []))
     if not pod.started:
         return Verdict(Phase.PENDING, pod.trouble)
     old = observed.bot.status if observed.bot else {}
@@ -81,15 +88,17 @@ def _runs(record: BotRecord, *more: str) -> Verdict:
     return Verdict(Phase.RUNNING, "; ".join([*([str(record.halt)] if record.halt else []), *more]))
 
 
-def build_status_fields(record: BotRecord, observed: Observed, now: datetime) -> dict[str, Any]:
+def build_status_fields(
+    record: BotRecord, observed: Observed, now: datetime, placement: Placement = NO_PLACEMENT
+) -> dict[str, Any]:
     """The whole status. A condition that says what it said before keeps the time since when it does."""
     row, pod = record.row, observed.pod
-    verdict = judge(record, observed)
+    verdict = judge(record, observed, placement)
     old = observed.bot.status if observed.bot else {}
     fields: dict[str, Any] = {
         "phase": verdict.phase.value,
         "observedGeneration": observed.bot.generation if observed.bot else 0,
-        "conditions": _conditions(record, verdict, pod, old, now),
+        "conditions": _conditions(record, verdict, pod, old, now, placement),
         "message": verdict.message,
         "halted": record.halt is not None,
         "restarts": pod.restarts if pod else 0,
@@ -113,20 +122,29 @@ def name_taken(kind: str, bot_id: int) -> str:
 
 
 def _conditions(
-    record: BotRecord, verdict: Verdict, pod: ObservedPod | None, old: Mapping[str, Any], now: datetime
+    record: BotRecord,
+    verdict: Verdict,
+    pod: ObservedPod | None,
+    old: Mapping[str, Any],
+    now: datetime,
+    placement: Placement,
 ) -> list[dict[str, Any]]:
     ready = pod is not None and pod.ready
     runs = ready and verdict.phase is Phase.RUNNING and record.row.status == BotStatus.RUNNING
     trading, why, what = _trading(record, runs=runs)
-    valid = record.parsed.config is not None
+    wrong, reason = (record.config_error, "Invalid") if record.config_error else (placement.refusal, "NotAllowed")
+    keys = credentials.judge_credentials(record, pod, placement)
     not_ready = verdict.message if verdict.phase is not Phase.RUNNING or not ready else ""
     return [
         _condition(old, now, "Ready", on=ready, reason="PodReady" if ready else verdict.phase, message=not_ready),
-        _condition(
-            old, now, "ConfigValid", on=valid, reason="Valid" if valid else "Invalid", message=record.config_error
-        ),
+        _condition(old, now, "ConfigValid", on=not wrong, reason=reason if wrong else "Valid", message=wrong),
         _condition(old, now, "Trading", on=trading, reason=why, message=what),
         *([] if record.hold is None else [held_condition(old, now, record.hold.message)]),
+        *(
+            [_condition(old, now, credentials.CONDITION, on=keys.ready, reason=keys.reason, message=keys.message)]
+            if keys
+            else []
+        ),
     ]
 
 
@@ -143,10 +161,10 @@ def _trading(record: BotRecord, *, runs: bool) -> tuple[bool, str, str]:
 
 
 def _condition(
-    old: Mapping[str, Any], now: datetime, kind: str, *, on: bool, reason: str, message: str
+    old: Mapping[str, Any], now: datetime, kind: str, *, on: bool | None, reason: str, message: str
 ) -> dict[str, Any]:
     before = condition(old, kind)
-    value = "True" if on else "False"
+    value = "Unknown" if on is None else str(on)
     since = before.get("lastTransitionTime") if before.get("status") == value else None
     return {
         "type": kind,

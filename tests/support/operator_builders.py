@@ -16,6 +16,7 @@ from bot_core.models.halt import Halt, HaltScope
 from bot_operator.manifests import build_deployment, build_tradingbot
 from bot_operator.naming import APPLIED_HASH, MANAGER, TEMPLATE_HASH, Workload, bot_labels
 from bot_operator.observed import Observed, ObservedDeployment, ObservedPod, ObservedTradingBot
+from bot_operator.placement import NO_SHAPE, place
 from bot_operator.record import NO_FIGURES, BotRecord, Circumstances
 from bot_operator.settings import OperatorSettings, parse_settings
 from bot_operator.status import build_status_fields
@@ -122,7 +123,8 @@ class ClusterBuilder:
     def with_deployment(self, **changes: Any) -> ClusterBuilder:
         bot_id = self.of.row.id
         owner = changes.get("owner_uid", f"uid-of-bot-{bot_id}")
-        manifest = build_deployment(Workload.of([bot_id]), self.settings, owner_uid=owner)
+        shape = place(self.of.record(), None, self.settings).shape or NO_SHAPE
+        manifest = build_deployment(Workload.of([bot_id]), self.settings, shape, owner_uid=owner)
         annotations = manifest["metadata"]["annotations"]
         if "template_hash" in changes:  # of what was applied before
             annotations |= {TEMPLATE_HASH: changes["template_hash"], APPLIED_HASH: changes["template_hash"]}
@@ -132,6 +134,7 @@ class ClusterBuilder:
             uid=f"uid-of-deployment-{bot_id}",
             ours=True,
             template_hash=annotations[TEMPLATE_HASH],
+            placement=shape.dump(),
             owner_uid=owner,
             document=applied_by_us(manifest),
         )
@@ -170,7 +173,9 @@ class ClusterBuilder:
         """The TradingBot's status is what it should be."""
         bot = self.observed.bot
         assert bot is not None
-        return self._with(bot=replace(bot, status=build_status_fields(self.of.record(), self.observed, NOW)))
+        record, deployment = self.of.record(), self.observed.deployment
+        placement = place(record, deployment.placement if deployment else None, self.settings)
+        return self._with(bot=replace(bot, status=build_status_fields(record, self.observed, NOW, placement)))
 
     def seen_by(self, row: RowBuilder) -> ClusterBuilder:
         """Bring the TradingBot's spec up to what another state of the row asks for."""

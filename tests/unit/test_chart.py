@@ -187,6 +187,15 @@ def test_the_settings_are_what_the_operator_reads(chart):
         "volumeMounts": [],
         "env": [{"name": "A", "value": "b"}],
         "terminationGracePeriodSeconds": 30,
+        "credentials": {"secretPrefixes": ["bot-"]},
+        "policy": {
+            "maxCpu": "1",
+            "maxMemory": "1Gi",
+            "nodeSelectorKeys": [],
+            "tolerationKeys": [],
+            "priorityClasses": [],
+            "labelPrefixes": ["bots.tradingbot.dev/"],
+        },
     }
 
 
@@ -393,3 +402,45 @@ def test_shell_scripts_pass_shellcheck():
     scripts = [path for path in scripts if "bash" in path.read_text()[:30]]
     done = subprocess.run([program, *scripts], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("values", "secret"),
+    [
+        ({"database": {"existingSecret": "bot-database"}}, "bot-database"),
+        ({"notifications": {"existingSecret": "bot-channels"}}, "bot-channels"),
+        ({"imagePullSecrets": [{"name": "bot-registry"}]}, "bot-registry"),
+        ({"monitoring": {"podMonitor": {"tokenSecret": {"name": "bot-token"}}}}, "bot-token"),
+        (
+            {"bot": {"env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "bot-x", "key": "x"}}}]}},
+            "bot-x",
+        ),
+        ({"bot": {"volumes": [{"name": "v", "secret": {"secretName": "bot-volume"}}]}}, "bot-volume"),
+        ({"bot": {"credentials": {"secretPrefixes": ["trading-"]}}}, "trading-database"),
+        ({"bot": {"credentials": {"secretPrefixes": ["sh"]}}}, "sh.helm.release.v1."),
+        ({"bot": {"credentials": {"secretPrefixes": ["sh.helm.release.v1.fleet"]}}}, "sh.helm.release.v1."),
+    ],
+)
+def test_a_prefix_that_covers_a_secret_of_the_release_is_refused(chart, values, secret):
+    said = chart.refusal({**EXISTING, **values})
+    assert "bot.credentials.secretPrefixes: " in said
+    assert secret in said
+
+
+def test_a_trial_database_of_a_release_called_like_the_keys_is_refused(chart):
+    done = chart.run("template", TRIAL, release="bot-fleet")
+    assert "bot-fleet-tradingbot-operator-postgresql, which is the release's own" in done.stderr
+
+
+@pytest.mark.parametrize("values", [{"secretPrefixes": [""]}, {"secretPrefixes": ["Bot"]}])
+def test_a_prefix_that_begins_no_name_is_refused(chart, values):
+    assert "secretPrefixes" in chart.refusal({**EXISTING, "bot": {"credentials": values}})
+
+
+def test_what_rows_may_ask_for_reaches_the_operator(chart):
+    policy = {"maxMemory": "2Gi", "nodeSelectorKeys": ["pool"], "labelPrefixes": []}
+    bot = {"credentials": {"secretPrefixes": []}, "policy": policy}
+    told = chart.settings({**EXISTING, "bot": bot})["bot"]
+    assert told["credentials"] == {"secretPrefixes": []}
+    assert (told["policy"]["maxMemory"], told["policy"]["maxCpu"]) == ("2Gi", "1")
+    assert (told["policy"]["nodeSelectorKeys"], told["policy"]["labelPrefixes"]) == (["pool"], [])

@@ -73,6 +73,38 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
+{{/* Secrets of the release itself, which no row may name: a prefix that covers one of them is refused. Names, one a line. */}}
+{{- define "tradingbot.ownSecrets" -}}
+{{ include "tradingbot.databaseSecret" . }}
+{{ .Values.notifications.existingSecret }}
+{{ .Values.monitoring.podMonitor.tokenSecret.name }}
+{{- range .Values.imagePullSecrets }}
+{{ .name }}
+{{- end }}
+{{- range concat .Values.bot.env .Values.notifications.env }}
+{{ dig "valueFrom" "secretKeyRef" "name" "" . }}
+{{- end }}
+{{- range .Values.bot.volumes }}
+{{ dig "secret" "secretName" "" . }}
+{{- end }}
+{{- end }}
+
+{{/* The prefixes of Secrets that rows may name, once they are known to cover keys of bots alone. */}}
+{{- define "tradingbot.secretPrefixes" -}}
+{{- $prefixes := default list .Values.bot.credentials.secretPrefixes -}}
+{{- range $prefix := $prefixes -}}
+{{- range $name := splitList "\n" (include "tradingbot.ownSecrets" $) -}}
+{{- if and (trim $name) (hasPrefix $prefix (trim $name)) -}}
+{{- fail (printf "bot.credentials.secretPrefixes: %q would let any row have the Secret %s, which is the release's own: rename one of them" $prefix (trim $name)) -}}
+{{- end -}}
+{{- end -}}
+{{- if or (hasPrefix "sh.helm." $prefix) (hasPrefix $prefix "sh.helm.") -}}
+{{- fail (printf "bot.credentials.secretPrefixes: %q would let any row have Helm's own Secrets (sh.helm.release.v1.*)" $prefix) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $prefixes -}}
+{{- end }}
+
 {{/* What the operator reads: settings.json. It holds no secret, only the name of one. */}}
 {{- define "tradingbot.settings" -}}
 {{- $bot := .Values.bot -}}
@@ -97,6 +129,8 @@ capabilities:
   "volumeMounts" $mounts
   "env" $env
   "terminationGracePeriodSeconds" $bot.terminationGracePeriodSeconds
+  "credentials" (dict "secretPrefixes" (include "tradingbot.secretPrefixes" . | fromJsonArray))
+  "policy" $bot.policy
 -}}
 {{- dict
   "namespace" .Release.Namespace

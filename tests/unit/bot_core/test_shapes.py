@@ -272,6 +272,30 @@ def test_every_source_of_bars_can_be_named(source: str) -> None:
         (("scheduling", "trading_days"), ["someday"], "is no list of days; allowed: monday"),
         (("resources", "requests"), {"cpu": "much"}, "'much' is not allowed; allowed: a quantity such as 100m"),
         (("resources", "limits"), 3, "3 is not a JSON object"),
+        (("kubernetes", "resources"), {"limits": {"memory": "128"}}, "allowed: a quantity from 16Mi to 16Ti"),
+        (("kubernetes", "resources"), {"limits": {"cpu": 1}}, "1 is no quantity; allowed: a quantity from 1m to 1000"),
+        (("kubernetes", "resources"), {"requests": 3}, '3 is not a JSON object; allowed: such as {"cpu": "100m"'),
+        (
+            ("kubernetes", "resources"),
+            {"requests": {"memory": "1Gi"}, "limits": {"memory": "512Mi"}},
+            "asks for 1Gi of memory; allowed: at most its limit, 512Mi",
+        ),
+        (("kubernetes", "node_selector"), ["a"], "allowed: a JSON object of at most 20 labels"),
+        (("kubernetes", "node_selector"), {"pool": True}, "True is not allowed; allowed: text of at most 63 letters"),
+        (("kubernetes", "tolerations"), {"key": "a"}, "allowed: a list of at most 20 tolerations"),
+        (("kubernetes", "tolerations"), [{"operator": "Exists"}], "tolerations.0.key: is missing"),
+        (
+            ("kubernetes", "tolerations"),
+            [{"key": "a", "operator": "Exists", "value": "b"}],
+            "operator Equal, or no value",
+        ),
+        (("kubernetes", "tolerations"), [{"key": "a", "effect": "Never"}], "allowed: NoSchedule, PreferNoSchedule"),
+        (("kubernetes", "tolerations"), [{"key": "a", "toleration_seconds": 3}], "allowed: only with effect NoExecute"),
+        (("kubernetes", "priority_class"), "High Priority", "allowed: the name of a PriorityClass"),
+        (("kubernetes", "labels"), {"a b": "c"}, "'a b' is not allowed; allowed: a label's key"),
+        (("kubernetes", "labels"), {"tradingbot.dev/bot-id": "8"}, "belongs to Kubernetes, Helm or the operator"),
+        (("kubernetes", "labels"), {"x.kubernetes.io/y": "8"}, "belongs to Kubernetes, Helm or the operator"),
+        (("kubernetes",), "large", "'large' is not a JSON object"),
         (("credentials_secret",), "My Keys", "the name of a Kubernetes Secret"),
         (("on_stop",), "sell", "'sell' is no way to stop; allowed: keep, cancel, flatten"),
         (("update_policy",), "never", "'never' is no update policy; allowed: now, when_flat, manual"),
@@ -311,12 +335,23 @@ def test_a_value_out_of_bounds_is_named_with_what_is_allowed(path: tuple[str, ..
         (("notifications", "webhook"), "ops"),
         (("scheduling",), {"enabled": True, "start_time": "09:00", "trading_days": ["Monday"], "timezone": "UTC"}),
         (("resources",), {"requests": {"cpu": "100m", "memory": "128Mi"}}),
+        (("kubernetes",), {"resources": {"limits": {"cpu": "0.5", "memory": "512Mi"}}, "labels": {"team": "a"}}),
+        (("kubernetes",), {"node_selector": None, "tolerations": None, "priority_class": None, "labels": None}),
+        (("kubernetes",), {"tolerations": [{"key": "a.example/b", "operator": "exists", "effect": "NoSchedule"}]}),
         (("on_stop",), "flatten"),
         (("name",), 5),
     ],
 )
 def test_what_is_allowed_is_read(path: tuple[str, ...], value: Any) -> None:
     valid(changed(*path, to=value))
+
+
+def test_unknown_keys_inside_the_kubernetes_section_are_told_where_they_are() -> None:
+    section = {"lables": {}, "resources": {"limit": {}}, "tolerations": [{"key": "a", "tolerationSeconds": 3}]}
+    told = "\n".join(notices(changed("kubernetes", to=section)))
+    assert "kubernetes.lables: is not known here; kept, not read; did you mean labels?" in told
+    assert "kubernetes.resources.limit: is not known here; kept, not read; did you mean limits?" in told
+    assert "kubernetes.tolerations.0.tolerationSeconds: is not known here" in told
 
 
 def test_unknown_keys_are_kept_with_the_nearest_name_that_is_known() -> None:

@@ -274,3 +274,36 @@ async def test_a_cluster_that_changes_what_was_put_back_is_told_of_and_not_fough
         await world.reconciler.reconcile(bot_id)
     assert world.cluster.writes == [("apply", "Deployment", "bot-1")]
     assert "Restored" not in world.cluster.reasons()
+
+
+async def test_what_the_chart_does_not_allow_is_said_in_the_row_once_and_taken_back(world: "World") -> None:
+    bot_id = await world.a_running_bot()
+    await world.change(bot_id, config=a_document(kubernetes={"labels": {"team": "a"}}))
+    await world.reconciler.reconcile(bot_id)
+    row = await world.row(bot_id)
+    assert row.status == "running"
+    assert "kubernetes.labels.team: 'a' is not allowed" in row.extra_metadata["not_allowed"]
+    assert ("operator", "not_allowed") in await world.history(bot_id)
+    writes = list(world.cluster.writes)
+    assert await world.settle() == []
+    assert world.cluster.writes == writes
+
+    await world.change(bot_id, config=a_document(kubernetes={"labels": {"bots.tradingbot.dev/team": "a"}}))
+    await world.reconciler.reconcile(bot_id)
+    assert "not_allowed" not in (await world.row(bot_id)).extra_metadata
+    labels = world.cluster.deployments[f"bot-{bot_id}"]["spec"]["template"]["metadata"]["labels"]
+    assert labels["bots.tradingbot.dev/team"] == "a"
+
+
+async def test_a_row_that_names_the_databases_secret_gets_no_pod_until_it_names_another(world: "World") -> None:
+    live = {"type": "binance", "trading_mode": "live", "live_trading_confirmed": True, "cash": 1000}
+    market = {"data_source": "binance", "interval": "1h"}
+    bot_id = await world.insert(a_document(broker=live, data=market, credentials_secret="fleet-database"))
+    await world.reconciler.reconcile(bot_id)
+    row = await world.row(bot_id)
+    assert row.status == "error"
+    assert "credentials_secret: 'fleet-database' is no Secret that a row may name" in row.extra_metadata["last_error"]
+    assert not world.cluster.deployments
+    await world.change(bot_id, config=a_document(broker=live, data=market, credentials_secret="bot-keys"))
+    await world.reconciler.reconcile(bot_id)
+    assert f"bot-{bot_id}" in world.cluster.deployments

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from bot_core.schema import bots, events, orders, trades
+from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.events import record_event
 from bot_core.store.leases import LeaseStore
@@ -135,6 +136,18 @@ def test_the_history_of_a_document_is_what_has_changed(url: str, capsys) -> None
     ]  # fmt: skip
     assert main(["bots", "history", str(a_bot(url))]) == 0
     assert capsys.readouterr().out == "no document has run yet\n"
+
+
+def test_a_list_says_what_a_cluster_does_not_allow_of_a_bot_that_runs(url: str, capsys) -> None:
+    bot_id = a_bot(url)
+
+    async def refuse(database: Database) -> None:
+        await BotStore(database, actor="operator").refused(bot_id, "not allowed on this cluster: it is so")
+
+    done(url, refuse)
+    assert main(["bots", "list", "--json"]) == 0
+    (shown,) = json.loads(capsys.readouterr().out)
+    assert shown["error"] == "not allowed on this cluster: it is so"
 
 
 def test_a_bot_is_deleted_with_its_trades_only_if_that_is_said(url: str, capsys) -> None:

@@ -389,6 +389,23 @@ def test_keys_are_found_by_the_secrets_name_then_the_exchanges_then_older_names(
     assert "half-a-pair" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("API_KEY", "API_SECRET"),
+        ("BOT_KEYS_API_KEY", "BOT_KEYS_API_SECRET"),
+        ("BINANCE_API_KEY", "BINANCE_API_SECRET"),
+        ("BINANCE_KEY", "BINANCE_SECRET"),
+    ],
+)
+def test_a_secret_may_hold_its_keys_under_any_of_the_names(keys: tuple[str, str]) -> None:
+    pod = {f"BOT_KEYS_{key}": value for key, value in zip(keys, ("a1", "a2"), strict=True)}
+    found = find_credentials(
+        "binance", "bot-keys", testnet=False, environment=pod | {"API_KEY": "x", "API_SECRET": "y"}
+    )
+    assert (found.key, found.secret) == ("a1", "a2")
+
+
 def test_a_password_belongs_to_the_pair_beside_which_it_is_set() -> None:
     environment = {"MY_KEYS_API_KEY": "a1", "MY_KEYS_API_SECRET": "a2", "MY_KEYS_PASSWORD": "a3", "PASSWORD": "z"}
     found = find_credentials("okx", "my.keys", testnet=False, environment=environment)
