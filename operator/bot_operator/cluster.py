@@ -11,6 +11,10 @@ class ClusterUnavailableError(TransientError):
     """The API server did not answer, was busy, or refused for now; nothing is known about what was being written."""
 
 
+class ConflictError(ClusterUnavailableError):
+    """The object is not, or no longer, as the write took it to be: look again."""
+
+
 class RefusedObjectError(InvalidBotError):
     """The API server understood the object and will not have it: sending the same again won't help."""
 
@@ -28,9 +32,13 @@ class Cluster(Protocol):
     async def observe_all(self) -> dict[int, Observed]:
         """Everything of ours, each kind listed once."""
 
+    async def tradingbots(self) -> dict[int, ObservedTradingBot]:
+        """The TradingBots of ours alone, listed once."""
+
     async def apply_tradingbot(self, manifest: Document) -> ObservedTradingBot: ...
 
-    async def apply_status(self, manifest: Document) -> ObservedTradingBot: ...
+    async def apply_status(self, manifest: Document) -> ObservedTradingBot:
+        """With a resourceVersion in it, only onto that very state; else ConflictError."""
 
     async def apply_deployment(self, manifest: Document) -> ObservedDeployment: ...
 

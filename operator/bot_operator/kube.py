@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bot_operator.cluster import ClusterUnavailableError
+from bot_operator.cluster import ClusterUnavailableError, ConflictError
 from bot_operator.manifests import Document
 from bot_operator.naming import (
     GROUP,
@@ -67,6 +67,10 @@ class Kube:
             for bot_id in bots.keys() | deployments.keys() | pods.keys()
         }
 
+    async def tradingbots(self) -> dict[int, ObservedTradingBot]:
+        bots = _by_bot(await self._list(self._bots, selector(owner_labels(self._release))), named=True)
+        return {bot_id: parse_tradingbot(items[0], self._release) for bot_id, items in bots.items()}
+
     async def apply_tradingbot(self, manifest: Document) -> ObservedTradingBot:
         path = f"{self._bots}/{manifest['metadata']['name']}"
         return parse_tradingbot(await self._apply(path, manifest), self._release)
@@ -111,6 +115,8 @@ class Kube:
         applied = await self._transport.request(
             "PATCH", path, {"fieldManager": MANAGER, "force": "true"}, manifest, _APPLY
         )
+        if applied is None and "resourceVersion" in manifest["metadata"]:
+            raise ConflictError(f"PATCH {path}: it is gone")
         if applied is None:
             raise ClusterUnavailableError(f"PATCH {path}: not found; is the CRD installed, and the namespace there?")
         return applied

@@ -27,7 +27,9 @@ from bot_operator.manifests import (
 from bot_operator.naming import Workload, object_name
 from bot_operator.observed import Observed, ObservedTradingBot
 from bot_operator.record import BotRecord, Circumstances
+from bot_operator.reports import plan_report
 from bot_operator.status import FIGURES, HALTED, Phase, build_status_fields, condition, name_taken
+from bot_operator.trouble import reason_of
 
 #: Phases that a bot without any workload never has: one of them says that there was a pod.
 _HAD_WORKLOAD = frozenset({Phase.PENDING, Phase.STARTING, Phase.RUNNING, Phase.STOPPING})
@@ -46,7 +48,7 @@ def plan_bot(record: BotRecord | None, observed: Observed, around: Circumstances
     if bot.deleting:
         return []  # its end is news, and then it is made again
     return [
-        *_plan_row(record, observed, bot),
+        *_plan_row(record, observed, bot, around),
         *_plan_status(record, observed, bot, around),
         *_plan_workload(record, observed, bot, around),
     ]
@@ -73,13 +75,15 @@ def _differs(bot: ObservedTradingBot, wanted: Document) -> bool:
     )
 
 
-def _plan_row(record: BotRecord, observed: Observed, bot: ObservedTradingBot) -> list[Action]:
+def _plan_row(record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances) -> list[Action]:
     """What the row must be told. Before the status, whose phase is the only memory of a workload that is gone."""
     deployment = observed.deployment
     if deployment is not None and not deployment.ours:
         return _plan_row_error(record, name_taken("Deployment", record.row.id), bot.uid, "NameTaken")
-    if record.desired.run:
+    if record.desired.run and record.parsed.config is None:
         return _plan_invalid(record, running=deployment is not None)
+    if record.desired.run:
+        return plan_report(record, observed, bot.uid, around)
     if deployment is None and not observed.pods and _stop_unanswered(record, bot):
         return [WriteRowStopped()]
     return []
@@ -92,8 +96,6 @@ def _stop_unanswered(record: BotRecord, bot: ObservedTradingBot) -> bool:
 
 
 def _plan_invalid(record: BotRecord, *, running: bool) -> list[Action]:
-    if record.parsed.config is not None:
-        return []
     told = record.last_error == record.config_error
     shown = running or record.row.status == BotStatus.ERROR or not may_write(record.row.status, BotStatus.ERROR)
     return [] if told and shown else [WriteRowError(record.config_error, keep_status=running)]
@@ -108,12 +110,10 @@ def _plan_row_error(record: BotRecord, message: str, uid: str, reason: str) -> l
 
 
 def _plan_status(record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances) -> list[Action]:
-    status = build_status_fields(record, observed, around.now)
-    changed = {key for key in status.keys() | bot.status.keys() if status.get(key) != bot.status.get(key)}
-    figures_only = changed <= FIGURES
-    if not changed or (figures_only and not around.figures_due):
+    status = build_status_fields(record, observed, around.now, around.settings.trouble)
+    if all(status.get(key) == bot.status.get(key) for key in (status.keys() | bot.status.keys()) - FIGURES):
         return []
-    patch = PatchStatus(build_status(object_name(record.row.id), around.settings, status), figures_only)
+    patch = PatchStatus(build_status(object_name(record.row.id), around.settings, status))
     return [patch, *_events_of(bot, status)]
 
 
@@ -132,7 +132,10 @@ def _events_of(bot: ObservedTradingBot, status: Document) -> list[Action]:
         events.append(EmitEvent("Resumed", "no halt stands any more", bot.uid))
     phase, message = status["phase"], status["message"]
     failed = phase == Phase.ERROR
-    if phase != bot.phase or (failed and message != bot.status.get("message")):
+    # The words of one trouble may vary: "0/3 nodes", "0/4 nodes".
+    told, telling = str(bot.status.get("message", "")), reason_of(message)
+    other = message != told and (not telling or telling != reason_of(told))
+    if phase != bot.phase or (failed and other):
         events.append(EmitEvent(phase, message or f"the bot is {phase.lower()}", bot.uid, warning=failed))
     return events
 

@@ -3,7 +3,6 @@
 Errors are not handled here but by their type in the work queue. Killed anywhere, the next look goes on.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ import structlog
 
 from bot_core.models.errors import InvalidBotError, TransientError
 from bot_core.store.bots import BotStore
+from bot_core.store.disruptions import DisruptionStore, ProcessEnd
 from bot_operator.actions import (
     Action,
     ApplyDeployment,
@@ -21,6 +21,7 @@ from bot_operator.actions import (
     DeleteTradingBot,
     EmitEvent,
     PatchStatus,
+    WriteRowDisruption,
     WriteRowError,
     WriteRowStopped,
 )
@@ -55,16 +56,13 @@ class Reconciler:
         cluster: Cluster,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._rows = rows
         self._store = store
+        self._disruptions = DisruptionStore(store.database, actor=store.actor)
         self._cluster = cluster
         self._now = now
-        self._monotonic = monotonic
-        # When each status was last written. Lost with the process, which costs one write too many, no more.
-        self._written: dict[int, float] = {}
 
     async def reconcile(self, bot_id: int) -> None:
         """Make the cluster what the bot's row asks for. Raises TransientError or InvalidBotError."""
@@ -81,16 +79,7 @@ class Reconciler:
         record = await self._rows.get(bot_id)
         observed = await self._cluster.observe(bot_id)
         empty = record is None and await self._rows.table_is_empty()
-        since = self._monotonic() - self._written.get(bot_id, -self._settings.status_seconds)
-        if record is None:
-            self._written.pop(bot_id, None)
-        around = Circumstances(
-            settings=self._settings,
-            now=self._now(),
-            # Half, because the ticks that look for new figures are themselves `status_seconds` apart.
-            figures_due=since >= self._settings.status_seconds / 2,
-            table_empty=empty,
-        )
+        around = Circumstances(settings=self._settings, now=self._now(), table_empty=empty)
         return _Look(bot_id, record, observed, around)
 
     async def _apply(self, action: Action, look: _Look) -> _Look:
@@ -101,7 +90,6 @@ class Reconciler:
                 observed = replace(observed, bot=await self._cluster.apply_tradingbot(manifest))
             case PatchStatus(manifest):
                 observed = replace(observed, bot=await self._cluster.apply_status(manifest))
-                self._written[look.bot_id] = self._monotonic()
             case ApplyDeployment(manifest):
                 observed = await self._apply_deployment(manifest, look)
             case DeleteDeployment(uid):
@@ -112,7 +100,7 @@ class Reconciler:
                 await self._cluster.delete_tradingbot(object_name(look.bot_id), uid)
                 if observed.bot is not None:
                     observed = replace(observed, bot=replace(observed.bot, deleting=True))
-            case WriteRowError() | WriteRowStopped():
+            case WriteRowError() | WriteRowDisruption() | WriteRowStopped():
                 look = await self._write_row(action, look)
             case EmitEvent():
                 await self._emit(action, look)
@@ -121,10 +109,13 @@ class Reconciler:
         _tell(action)
         return replace(look, observed=observed)
 
-    async def _write_row(self, action: WriteRowError | WriteRowStopped, look: _Look) -> _Look:
+    async def _write_row(self, action: WriteRowError | WriteRowDisruption | WriteRowStopped, look: _Look) -> _Look:
         match action:
-            case WriteRowError(message, keep_status):
-                await self._store.failed(look.bot_id, message, keep_status=keep_status)
+            case WriteRowError(message, keep_status, seen):
+                await self._store.failed(look.bot_id, message, keep_status=keep_status, seen=seen)
+            case WriteRowDisruption(found, down, seen):
+                end = ProcessEnd(found.pod, found.restarts, found.text, found.at)
+                await self._disruptions.note(look.bot_id, end, down=down, seen=seen)
             case WriteRowStopped():
                 # The store asks the row itself for the reason: a request to start that came just now stands.
                 await self._store.stopped(look.bot_id)
@@ -160,13 +151,14 @@ def _tell(action: Action) -> None:
     match action:
         case ApplyTradingBot() | ApplyDeployment():
             _log.info("applied", kind=action.manifest["kind"])
-        case PatchStatus(manifest, figures_only):
-            log = _log.debug if figures_only else _log.info
-            log("status_written", phase=manifest["status"]["phase"], message=manifest["status"]["message"])
+        case PatchStatus(manifest):
+            _log.info("status_written", phase=manifest["status"]["phase"], message=manifest["status"]["message"])
         case DeleteDeployment(_, why) | DeleteTradingBot(_, why):
             _log.info("deleted", kind=type(action).__name__.removeprefix("Delete"), why=why)
         case WriteRowError(message):
             _log.warning("row_error_written", message=message)
+        case WriteRowDisruption(disruption):
+            _log.warning("row_disruption_written", message=disruption.text)
         case WriteRowStopped():
             _log.info("row_stopped_written")
         case EmitEvent(reason, message):

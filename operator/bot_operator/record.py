@@ -40,13 +40,11 @@ class BotRecord:
 class Circumstances:
     """What a decision depends on beside the bot itself. `now` is aware UTC.
 
-    `figures_due`: enough time has passed since figures alone (balance, heartbeat …) were last written.
     `table_empty`: the table holds no row at all, which is no order to remove anything.
     `may_roll`: the roll-out lets this bot's pod be made anew now, as far as the fleet is concerned.
     """
 
     settings: OperatorSettings
     now: datetime
-    figures_due: bool = True
     table_empty: bool = False
     may_roll: bool = True

@@ -42,7 +42,6 @@ class Sweep:
         self._metrics = metrics
         self._health = health
         self._now = now
-        self._figures: dict[int, tuple[object, ...]] = {}  # an optimisation: lost, it costs one look at each bot
 
     async def everything(self) -> bool:
         """Queue every bot that is not as its row asks, orphans among them. False when not all could be read."""
@@ -60,20 +59,8 @@ class Sweep:
         if held:
             _log.error("table_is_empty", held=held, what="nothing is removed: reading nothing is not an order to stop")
         self._metrics.swept([item.bot.phase for item in seen.values() if item.bot is not None], held)
-        self._figures = {bot_id: _figures(record) for bot_id, record in records.items()}
         self._health.succeeded()
         return True
-
-    async def figures(self) -> None:
-        """Queue the bots whose figures (balance, heartbeat …) are others than at the last look."""
-        records = await self._read_rows()
-        if records is None:
-            return
-        latest = {bot_id: _figures(record) for bot_id, record in records.items()}
-        for bot_id, figures in latest.items():
-            if self._figures.get(bot_id) != figures:
-                self._queue.add(bot_id, news=False)
-        self._figures = latest
 
     async def _read_rows(self) -> dict[int, BotRecord] | None:
         try:
@@ -97,8 +84,3 @@ def _needs_a_look(record: BotRecord | None, observed: Observed, around: Circumst
         return bool(plan_bot(record, observed, around))
     except Exception:  # noqa: BLE001  # one bad row never touches another: this one fails again in its own back-off
         return True
-
-
-def _figures(record: BotRecord) -> tuple[object, ...]:
-    row = record.row
-    return (row.current_balance, row.total_pnl, row.last_heartbeat, record.figures, record.halt)

@@ -16,7 +16,7 @@ from kubernetes.aio.config import load_incluster_config, load_kube_config
 from kubernetes.aio.config.config_exception import ConfigException
 
 from bot_core.models.errors import FatalError
-from bot_operator.cluster import ClusterUnavailableError, RefusedObjectError
+from bot_operator.cluster import ClusterUnavailableError, ConflictError, RefusedObjectError
 from bot_operator.manifests import Document
 
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=10.0)
@@ -80,6 +80,8 @@ def _answer(method: str, path: str, status: int, data: bytes) -> Document | None
     message = f"{method} {path}: {status}: {_reason(text)}"
     if status in _REFUSED:
         raise RefusedObjectError(message)
+    if status == 409:  # noqa: PLR2004
+        raise ConflictError(message)
     raise ClusterUnavailableError(message)
 
 

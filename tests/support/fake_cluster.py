@@ -4,7 +4,7 @@ import copy
 import itertools
 from typing import Any
 
-from bot_operator.cluster import ClusterUnavailableError, RefusedObjectError
+from bot_operator.cluster import ClusterUnavailableError, ConflictError, RefusedObjectError
 from bot_operator.naming import bot_labels, is_ours, labelled_bot_id, object_name
 from bot_operator.observed import (
     Observed,
@@ -49,13 +49,23 @@ class FakeCluster:
         ours = [item for item in everything if is_ours(item["metadata"]["labels"], self._release)]
         return {bot_id: await self.observe(bot_id) for item in ours if (bot_id := _bot_id(item)) is not None}
 
+    async def tradingbots(self) -> dict[int, ObservedTradingBot]:
+        self._answer()
+        found = {_bot_id(item): parse_tradingbot(item, self._release) for item in self.bots.values()}
+        return {bot_id: bot for bot_id, bot in found.items() if bot_id is not None and bot.ours}
+
     async def apply_tradingbot(self, manifest: Document) -> ObservedTradingBot:
         return parse_tradingbot(self._apply(self.bots, manifest), self._release)
 
     async def apply_status(self, manifest: Document) -> ObservedTradingBot:
         self._write("status", "TradingBot", manifest["metadata"]["name"])
-        bot = self.bots[manifest["metadata"]["name"]]
+        bot = self.bots.get(manifest["metadata"]["name"])
+        version = manifest["metadata"].get("resourceVersion")
+        if version is not None and (bot is None or bot["metadata"]["resourceVersion"] != version):
+            raise ConflictError("it is another by now")
+        assert bot is not None
         bot["status"] = copy.deepcopy(manifest["status"])
+        bot["metadata"]["resourceVersion"] = str(next(self._numbers))
         return parse_tradingbot(bot, self._release)
 
     async def apply_deployment(self, manifest: Document) -> ObservedDeployment:
@@ -122,6 +132,7 @@ class FakeCluster:
         new = copy.deepcopy(manifest)
         generation = old["metadata"]["generation"] + (new["spec"] != old["spec"])
         new["metadata"] |= {"uid": old["metadata"]["uid"], "generation": generation}
+        new["metadata"]["resourceVersion"] = str(next(self._numbers))
         kept[name] = new | ({"status": old["status"]} if "status" in old else {})
         return kept[name]
 

@@ -16,6 +16,7 @@ from bot_operator.observed import Observed, ObservedDeployment, ObservedPod, Obs
 from bot_operator.record import NO_FIGURES, BotRecord, Circumstances
 from bot_operator.settings import OperatorSettings, parse_settings
 from bot_operator.status import build_status_fields
+from bot_operator.trouble import Patience, Trouble
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -128,6 +129,11 @@ class ClusterBuilder:
         return self._with(deployment=replace(deployment, **changes))
 
     def with_pod(self, **changes: Any) -> ClusterBuilder:
+        """A trouble may be given as its text, with `failing` where it won't end without help."""
+        failing = changes.pop("failing", False)
+        if isinstance(changes.get("trouble"), str):
+            reason, _, words = changes["trouble"].partition(": ")
+            changes["trouble"] = Trouble(reason, words, Patience.NONE if failing else Patience.SOME)
         pod = ObservedPod(name=f"bot-{self.of.row.id}-abc", created="2026-03-01T11:00:00Z", started=True)
         return self._with(pods=(*self.observed.pods, replace(pod, **changes)))
 
