@@ -1,4 +1,4 @@
-"""Tells a row that its bot's process ended unasked and is started again: counted, in `bot_events`, and as a letter, once.
+"""Tells a row, once, that its bot's process ended unasked: counted, in `bot_events`, and as a letter.
 
 What is told stays in `extra_metadata.last_disruption`, which is also how it is known that it was told. It never answers
 a request, and never says `running`: that is the runtime's.

@@ -1,7 +1,8 @@
-"""Balance, P&L, position and heartbeat of all bots into their TradingBots, once in `statusSeconds`. It decides nothing else.
+"""Balance, P&L, position and heartbeat of all bots into their TradingBots, once in `statusSeconds`. Nothing else.
 
-One read of the rows and one list of the TradingBots, whatever the size of the fleet; then one write for each bot whose figures
-are others than those shown. So a bot costs the same whether its heart beats each second or each ten. Nothing is remembered.
+One read of the rows and one list of the TradingBots, whatever the size of the fleet; then one write for each bot whose
+figures are others than those shown. So a bot costs the same whether its heart beats each second or each ten. Nothing is
+remembered.
 """
 
 import asyncio
@@ -58,7 +59,7 @@ class Projection:
         return manifest
 
     async def _write(self, manifests: Iterator[Document]) -> None:
-        """Write them one after the other, several writers from one iterator; a writer ends where the cluster is away."""
+        """One of several that take from the same iterator; it ends where the cluster is away."""
         for manifest in manifests:
             try:
                 await self._cluster.apply_status(manifest)

@@ -1,7 +1,7 @@
 """What a row must be told of its pod: a trouble that lasts, and a process that ended unasked. Pure.
 
-A row is its bot's own while the bot speaks: what a young heartbeat contradicts is not written, and what the bot said of its
-own end stands. `running` is written by the runtime alone, and takes away what is written here.
+A row is its bot's own while the bot speaks: what a young heartbeat contradicts is not written, and what the bot said of
+its own end stands. `running` is written by the runtime alone, and takes away what is written here.
 """
 
 from datetime import datetime, timedelta
@@ -27,7 +27,10 @@ def plan_report(record: BotRecord, observed: Observed, uid: str, around: Circums
     if disruption is None or _told(record, disruption) or record.row.status == BotStatus.ERROR:
         return []  # a bot in error was told why, and starts again anyway
     pod = observed.pod
-    lives = (pod is not None and pod.ready) or speaks(record, Trouble("", since=disruption.at), now)
+    ready = pod is not None and pod.ready
+    if disruption.restarts and not ready:
+        return []  # it is told once the bot is well again; until then it may yet become a trouble
+    lives = ready or speaks(record, Trouble("", since=disruption.at), now)
     return [
         WriteRowDisruption(disruption, down=not lives, seen=record.row),
         EmitEvent("Disrupted", disruption.text, uid, warning=True),

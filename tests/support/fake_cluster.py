@@ -109,6 +109,13 @@ class FakeCluster:
             },
         }
 
+    def show_pod(self, bot_id: int, document: Document) -> None:
+        """The bot's only pod is now as this document says."""
+        pod = copy.deepcopy(document)
+        pod["metadata"]["labels"] = bot_labels(self._release, bot_id)
+        self.pods = {name: other for name, other in self.pods.items() if _bot_id(other) != bot_id}
+        self.pods[pod["metadata"]["name"]] = pod
+
     def end_pods(self, bot_id: int) -> None:
         """The pods have ended, and so has what waited for them."""
         self.pods = {name: pod for name, pod in self.pods.items() if _bot_id(pod) != bot_id}

@@ -79,7 +79,7 @@ def test_the_listener_runs_beside_and_its_hints_arrive() -> None:
         await asyncio.Event().wait()
 
     async def work() -> None:
-        watcher = Watcher(looks, added.append, poll_seconds=30, status_seconds=15, listen=listen)
+        watcher = Watcher(looks, added.append, poll_seconds=30, status_seconds=15, project=looks.figures, listen=listen)
         with suppress(TimeoutError):
             async with asyncio.timeout(5):
                 await watcher.run()
