@@ -159,7 +159,7 @@ def moment(text: Any) -> datetime | None:
 def _container_trouble(container: Document, status: Document, scheduled: datetime | None) -> Trouble | None:
     state = _mapping(container, "state")
     waiting, running, ended = (_mapping(state, kind) for kind in ("waiting", "running", "terminated"))
-    last = _mapping(_mapping(container, "lastState"), "terminated") or ended
+    last = ended or _mapping(_mapping(container, "lastState"), "terminated")
     if not container.get("ready") and (waiting.get("reason") == CRASH_LOOP or _in_crash_loop(container)):
         return Trouble(CRASH_LOOP, _ending(last), since=moment(last.get("finishedAt")))
     since = moment(last.get("finishedAt")) or scheduled
@@ -172,13 +172,10 @@ def _container_trouble(container: Document, status: Document, scheduled: datetim
         return Trouble(NOT_STARTED, words, Patience.SOME, moment(running.get("startedAt")))
     ready = condition(status, "Ready")
     if running and ready.get("status") == "False":
+        # A node that does not answer leaves its containers as they were, and takes readiness from the pod alone.
+        words = "the node does not answer" if container.get("ready") else "the bot's process says that it is not ready"
         times = (moment(running.get("startedAt")), moment(ready.get("lastTransitionTime")))
-        return Trouble(
-            NOT_READY,
-            "the bot's process says that it is not ready",
-            Patience.MUCH,
-            max(filter(None, times), default=None),
-        )
+        return Trouble(NOT_READY, words, Patience.MUCH, max(filter(None, times), default=None))
     return None
 
 

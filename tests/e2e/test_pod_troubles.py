@@ -38,6 +38,9 @@ class DoomedEntry(EntryPlugin):
         if self._deed == 3 and not once.exists():
             once.write_bytes(bytes(100_000_000))
         return None
+
+
+ENTRIES = [DoomedEntry]
 """
 DATA = {"data_source": "generated", "interval": "1h", "seed": 9, "speed": 1, "bars": 5000}
 TOLD = {"error_notifications": True, "bot_events": False, "webhook_enabled": True}

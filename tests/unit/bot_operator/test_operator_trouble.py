@@ -114,6 +114,13 @@ def test_a_pod_that_was_preempted_is_a_disruption() -> None:
     assert found.text.startswith("Lost: PreemptionByScheduler: scheduler: preempting")
 
 
+def test_a_pod_whose_node_does_not_answer_says_so() -> None:
+    document = _document("healthy")
+    (ready,) = [item for item in document["status"]["conditions"] if item["type"] == "Ready"]
+    ready["status"] = "False"
+    assert str(pod_trouble(document)) == "NotReady: the node does not answer"
+
+
 def test_a_container_that_ran_long_before_it_died_is_in_no_loop() -> None:
     document = _document("crash-loop-running")
     last = document["status"]["containerStatuses"][0]["lastState"]["terminated"]
