@@ -169,7 +169,8 @@ def _container_trouble(container: Document, status: Document, scheduled: datetim
         return Trouble(NOT_CREATED, "its container can't be made yet, see the pod's events", Patience.MUCH, since)
     if running and not container.get("started", True):
         words = "the process does not answer its startup probe"
-        return Trouble(NOT_STARTED, words, Patience.SOME, moment(running.get("startedAt")))
+        # On a busy node a start takes its time; the startup probe itself ends what hangs, and that soon is a crash loop.
+        return Trouble(NOT_STARTED, words, Patience.MUCH, moment(running.get("startedAt")))
     ready = condition(status, "Ready")
     if running and ready.get("status") == "False":
         # A node that does not answer leaves its containers as they were, and takes readiness from the pod alone.

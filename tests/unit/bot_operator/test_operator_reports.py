@@ -71,7 +71,7 @@ async def _runtime_says_running(world: "World", bot_id: int) -> bool:
         ("secret-missing", "CreateContainerConfigError", 0),
         ("image-pull-back-off", "ImagePullBackOff", 60),
         ("unschedulable", "Unschedulable", 60),
-        ("startup-failing", "NotStarted", 60),
+        ("startup-failing", "NotStarted", 300),
         ("evicted", "Evicted", 81),
         ("volume-missing", "NotCreated", 300),
         ("not-ready", "NotReady", 300),
