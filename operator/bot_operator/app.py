@@ -19,6 +19,7 @@ from bot_operator.health import SweepHealth
 from bot_operator.kube import Kube
 from bot_operator.metrics import Metrics
 from bot_operator.naming import labelled_bot_id, named_bot_id
+from bot_operator.projection import Projection
 from bot_operator.reconciler import Reconciler
 from bot_operator.rows import RowReader
 from bot_operator.settings import OperatorSettings
@@ -70,6 +71,7 @@ class OperatorApp:
             queue.add,
             poll_seconds=settings.poll_seconds,
             status_seconds=settings.status_seconds,
+            project=Projection(settings, rows, cluster, lambda bot_id: queue.add(bot_id, news=False)).project,
             listen=None if database.is_sqlite else lambda wake: Listener(database.url, wake).run(),
         )
         reconciler = Reconciler(settings, rows, store, cluster, gate)

@@ -36,6 +36,9 @@ class Cluster(Protocol):
     async def observe_all(self) -> dict[int, Observed]:
         """Everything of ours, each kind listed once."""
 
+    async def tradingbots(self) -> dict[int, ObservedTradingBot]:
+        """The TradingBots of ours alone, listed once."""
+
     async def apply_tradingbot(self, manifest: Document, held: Held) -> ObservedTradingBot:
         """Write our own fields. `held` is the object as it was seen, None where there was none."""
 

@@ -71,6 +71,10 @@ class Kube:
             for bot_id in bots.keys() | deployments.keys() | pods.keys()
         }
 
+    async def tradingbots(self) -> dict[int, ObservedTradingBot]:
+        bots = _by_bot(await self._list(self._bots, selector(owner_labels(self._release))), named=True)
+        return {bot_id: parse_tradingbot(items[0], self._release) for bot_id, items in bots.items()}
+
     async def apply_tradingbot(self, manifest: Document, held: Held) -> ObservedTradingBot:
         return parse_tradingbot(await self._apply(self._bots, manifest, held), self._release)
 
@@ -120,7 +124,8 @@ class Kube:
     async def _apply(self, kind: str, manifest: Document, held: Held, part: str = "") -> Document:
         """Server-side apply onto what was seen. What was not there is not forced: it may be there by now, another's."""
         query = {"fieldManager": MANAGER, "force": "false" if held is None else "true"}
-        return await self._patch(_path(kind, manifest, part), query, _onto(manifest, held, "resourceVersion"), _APPLY)
+        path = _path(kind, manifest, part)
+        return await self._patch(path, query, _onto(manifest, held, "resourceVersion"), _APPLY, seen=held is not None)
 
     async def _restore(self, kind: str, manifest: Document, held: Held, part: str = "") -> Document:
         """One patch puts all of it back; apply makes every field ours; a last patch forgets that the first was a write.
@@ -141,9 +146,17 @@ class Kube:
         return latest
 
     async def _patch(
-        self, path: str, query: dict[str, str], body: Document | list[Document], content_type: str
+        self,
+        path: str,
+        query: dict[str, str],
+        body: Document | list[Document],
+        content_type: str,
+        *,
+        seen: bool = False,
     ) -> Document:
         answer = await self._transport.request("PATCH", path, query, body, content_type)
+        if answer is None and seen:
+            raise StaleLookError(f"PATCH {path}: it is gone")
         if answer is None:
             raise ClusterUnavailableError(f"PATCH {path}: not found; is the CRD installed, and the namespace there?")
         return answer

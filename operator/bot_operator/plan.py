@@ -23,13 +23,16 @@ from bot_operator.actions import (
     WriteRowStopped,
 )
 from bot_operator.brake import hold_events, plan_held
+from bot_operator.credentials import explained
 from bot_operator.drift import Drift, find_drift, foreign_status, keeping_template, template_outdated
 from bot_operator.manifests import Document, build_deployment, build_status, build_tradingbot
 from bot_operator.naming import Workload, object_name
 from bot_operator.observed import Observed, ObservedDeployment, ObservedTradingBot
 from bot_operator.placement import Placement, place
 from bot_operator.record import BotRecord, Circumstances, Hold
+from bot_operator.reports import plan_report
 from bot_operator.status import FIGURES, HALTED, Phase, build_status_fields, condition, name_taken
+from bot_operator.trouble import reason_of
 
 #: Phases that a bot without any workload never has: one of them says that there was a pod.
 _HAD_WORKLOAD = frozenset({Phase.PENDING, Phase.STARTING, Phase.RUNNING, Phase.STOPPING})
@@ -51,8 +54,9 @@ def plan_bot(record: BotRecord | None, observed: Observed, around: Circumstances
     if bot is None or first:
         return first  # the rest needs its uid and generation: the next plan
     placement = _place(record, observed, around)
+    observed = explained(observed, placement)
     return [
-        *_plan_row(record, observed, bot, placement),
+        *_plan_row(record, observed, bot, around, placement),
         *_plan_status(record, observed, bot, around, placement),
         *_plan_workload(record, observed, bot, around, placement),
     ]
@@ -99,14 +103,19 @@ def _restored(kind: str, fields: tuple[str, ...], uid: str) -> EmitEvent:
     return EmitEvent("Restored", f"put back in the {kind}: {', '.join(fields[:_MOST_FIELDS])}{more}", uid)
 
 
-def _plan_row(record: BotRecord, observed: Observed, bot: ObservedTradingBot, placement: Placement) -> list[Action]:
+def _plan_row(
+    record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances, placement: Placement
+) -> list[Action]:
     """What the row must be told. Before the status, whose phase is the only memory of a workload that is gone."""
     deployment = observed.deployment
     if deployment is not None and not deployment.ours:
         return _plan_row_error(record, name_taken("Deployment", record.row.id), bot.uid, "NameTaken")
     if record.desired.run:
         running = deployment is not None
-        return [*_plan_invalid(record, placement, running=running), *_plan_refusal(record, placement, running=running)]
+        refusal = _plan_refusal(record, placement, running=running)
+        if record.config_error or (placement.refusal and not running):
+            return [*_plan_invalid(record, placement, running=running), *refusal]
+        return [*refusal, *plan_report(record, observed, bot.uid, around)]
     gone = deployment is None and not observed.pods
     answer: list[Action] = [WriteRowStopped()] if gone and _stop_unanswered(record, bot) else []
     return [*_plan_refusal(record, placement, running=False), *answer]
@@ -144,16 +153,14 @@ def _plan_row_error(record: BotRecord, message: str, uid: str, reason: str) -> l
 def _plan_status(
     record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances, placement: Placement
 ) -> list[Action]:
-    status = build_status_fields(record, observed, around.now, placement)
+    status = build_status_fields(record, observed, around.now, settings=around.settings.trouble, placement=placement)
     edited = foreign_status(bot.document, status)
     if edited:
         restore = RestoreStatus(build_status(object_name(record.row.id), around.settings, status), edited)
         return [restore, _restored("TradingBot", edited, bot.uid)]
-    changed = {key for key in status.keys() | bot.status.keys() if status.get(key) != bot.status.get(key)}
-    figures_only = changed <= FIGURES
-    if not changed or (figures_only and not around.figures_due):
+    if all(status.get(key) == bot.status.get(key) for key in (status.keys() | bot.status.keys()) - FIGURES):
         return []
-    patch = PatchStatus(build_status(object_name(record.row.id), around.settings, status), figures_only)
+    patch = PatchStatus(build_status(object_name(record.row.id), around.settings, status))
     return [patch, *_events_of(bot, status), *hold_events(bot, record.hold)]
 
 
@@ -172,7 +179,10 @@ def _events_of(bot: ObservedTradingBot, status: Document) -> list[Action]:
         events.append(EmitEvent("Resumed", "no halt stands any more", bot.uid))
     phase, message = status["phase"], status["message"]
     failed = phase == Phase.ERROR
-    if phase != bot.phase or (failed and message != bot.status.get("message")):
+    # The words of one trouble may vary: "0/3 nodes", "0/4 nodes".
+    told, telling = str(bot.status.get("message", "")), reason_of(message)
+    other = message != told and (not telling or telling != reason_of(told))
+    if phase != bot.phase or (failed and other):
         events.append(EmitEvent(phase, message or f"the bot is {phase.lower()}", bot.uid, warning=failed))
     return events
 

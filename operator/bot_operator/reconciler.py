@@ -3,7 +3,6 @@
 Errors are not handled here but by their type in the work queue. Killed anywhere, the next look goes on.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ import structlog
 from bot_core.models.brake import TableState
 from bot_core.models.errors import InvalidBotError, SchemaMissingError, TransientError
 from bot_core.store.bots import BotStore
+from bot_core.store.disruptions import DisruptionStore, ProcessEnd
 from bot_operator.actions import (
     Action,
     ApplyDeployment,
@@ -25,6 +25,7 @@ from bot_operator.actions import (
     RestoreDeployment,
     RestoreStatus,
     RestoreTradingBot,
+    WriteRowDisruption,
     WriteRowError,
     WriteRowRefusal,
     WriteRowStopped,
@@ -63,17 +64,14 @@ class Reconciler:
         gate: Gate,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._rows = rows
         self._store = store
+        self._disruptions = DisruptionStore(store.database, actor=store.actor)
         self._cluster = cluster
         self._gate = gate
         self._now = now
-        self._monotonic = monotonic
-        # When each status was last written. Lost with the process, which costs one write too many, no more.
-        self._written: dict[int, float] = {}
 
     async def reconcile(self, bot_id: int) -> None:
         """Make the cluster what the bot's row asks for. Raises TransientError or InvalidBotError."""
@@ -94,18 +92,13 @@ class Reconciler:
         record = await self._record(bot_id)
         observed = await self._cluster.observe(bot_id)
         hold = await self._hold(bot_id, record, observed)
-        since = self._monotonic() - self._written.get(bot_id, -self._settings.status_seconds)
-        if record is None:
-            self._written.pop(bot_id, None)
-            if hold is None:
-                self._rows.forget(bot_id)
-        else:
+        if record is not None:
             record = replace(record, hold=hold)
+        elif hold is None:
+            self._rows.forget(bot_id)
         around = Circumstances(
             settings=self._settings,
             now=self._now(),
-            # Half, because the ticks that look for new figures are themselves `status_seconds` apart.
-            figures_due=since >= self._settings.status_seconds / 2,
             hold=hold,
             last=self._rows.last(bot_id) if record is None else None,
         )
@@ -147,7 +140,7 @@ class Reconciler:
                 await self._cluster.delete_tradingbot(object_name(look.bot_id), uid)
                 if observed.bot is not None:
                     observed = replace(observed, bot=replace(observed.bot, deleting=True))
-            case WriteRowError() | WriteRowStopped() | WriteRowRefusal():
+            case WriteRowError() | WriteRowStopped() | WriteRowRefusal() | WriteRowDisruption():
                 look = await self._write_row(action, look)
             case EmitEvent():
                 await self._emit(action, look)
@@ -156,12 +149,17 @@ class Reconciler:
         _tell(action)
         return replace(look, observed=observed)
 
-    async def _write_row(self, action: WriteRowError | WriteRowStopped | WriteRowRefusal, look: _Look) -> _Look:
+    async def _write_row(
+        self, action: WriteRowError | WriteRowStopped | WriteRowRefusal | WriteRowDisruption, look: _Look
+    ) -> _Look:
         match action:
-            case WriteRowError(message, keep_status):
-                await self._store.failed(look.bot_id, message, keep_status=keep_status)
+            case WriteRowError(message, keep_status, seen):
+                await self._store.failed(look.bot_id, message, keep_status=keep_status, seen=seen)
             case WriteRowRefusal(message):
                 await self._store.refused(look.bot_id, message)
+            case WriteRowDisruption(found, down, seen):
+                end = ProcessEnd(found.pod, found.restarts, found.text, found.at)
+                await self._disruptions.note(look.bot_id, end, down=down, seen=seen)
             case WriteRowStopped():
                 # The store asks the row itself for the reason: a request to start that came just now stands.
                 await self._store.stopped(look.bot_id)
@@ -190,7 +188,6 @@ class Reconciler:
                 bot = await self._cluster.restore_status(manifest, held)
             case _:
                 assert_never(action)
-        self._written[look.bot_id] = self._monotonic()
         return bot
 
     async def _write_deployment(self, action: ApplyDeployment | RestoreDeployment, look: _Look) -> ObservedDeployment:
@@ -236,15 +233,16 @@ def _tell(action: Action) -> None:
             RestoreTradingBot(manifest, fields) | RestoreDeployment(manifest, fields) | RestoreStatus(manifest, fields)
         ):
             _log.warning("restored", kind=manifest["kind"], fields=fields)
-        case PatchStatus(manifest, figures_only):
-            log = _log.debug if figures_only else _log.info
-            log("status_written", phase=manifest["status"]["phase"], message=manifest["status"]["message"])
+        case PatchStatus(manifest):
+            _log.info("status_written", phase=manifest["status"]["phase"], message=manifest["status"]["message"])
         case DeleteDeployment(_, why) | DeleteTradingBot(_, why):
             _log.info("deleted", kind=type(action).__name__.removeprefix("Delete"), why=why)
         case WriteRowError(message):
             _log.warning("row_error_written", message=message)
         case WriteRowRefusal(message):
             _log.warning("row_refusal_written", message=message)
+        case WriteRowDisruption(disruption):
+            _log.warning("row_disruption_written", message=disruption.text)
         case WriteRowStopped():
             _log.info("row_stopped_written")
         case EmitEvent(reason, message):

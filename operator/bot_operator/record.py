@@ -60,7 +60,6 @@ class Hold:
 class Circumstances:
     """What a decision depends on beside the bot itself. `now` is aware UTC.
 
-    `figures_due`: enough time has passed since figures alone (balance, heartbeat …) were last written.
     `hold`: the safety brake holds the removal of a bot whose row is gone; None where it may be removed.
     `last`: its record as it was last read, if this process has read it.
     `may_roll`: the roll-out lets this bot's pod be made anew now, as far as the fleet is concerned.
@@ -68,7 +67,6 @@ class Circumstances:
 
     settings: OperatorSettings
     now: datetime
-    figures_due: bool = True
     hold: Hold | None = None
     last: BotRecord | None = None
     may_roll: bool = True

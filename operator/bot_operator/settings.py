@@ -111,6 +111,18 @@ class SafetySettings(_Settings):
     window_seconds: float = Field(default=600, ge=0)
 
 
+class TroubleSettings(_Settings):
+    """What may end by itself is an error only after a while; what ended a bot once is shown for `remember_seconds`.
+
+    `grace_seconds`: no node, no image, no container. `not_ready_seconds`: a pod that has not started, or is not
+    ready, or whose container is still being made.
+    """
+
+    grace_seconds: float = Field(default=60, ge=0)
+    not_ready_seconds: float = Field(default=300, ge=0)
+    remember_seconds: float = Field(default=600, ge=0)
+
+
 class RecoverySettings(_Settings):
     """A pod whose bot gave no heartbeat for `missed_heartbeats` intervals is deleted.
 
@@ -153,6 +165,7 @@ class OperatorSettings(_Settings):
     bot: BotPodSettings
     plugins: PluginNames = PluginNames()
     safety: SafetySettings = SafetySettings()
+    trouble: TroubleSettings = TroubleSettings()
     recovery: RecoverySettings = RecoverySettings()
     rollout: RolloutSettings = RolloutSettings()
     leader: LeaderSettings = LeaderSettings()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -13,8 +13,10 @@ from bot_operator import credentials
 from bot_operator.observed import Observed, ObservedPod
 from bot_operator.placement import NO_SHAPE, Placement
 from bot_operator.record import BotRecord
+from bot_operator.settings import TroubleSettings
+from bot_operator.trouble import NOT_CREATED, NOT_READY, NOT_STARTED, Disruption, Patience, Trouble, reason_of
 
-#: Fields that change all the time by themselves: written at most once in `statusSeconds`.
+#: Fields that change all the time by themselves: written by `Projection` alone, at most once in `statusSeconds`.
 FIGURES = frozenset({"balance", "totalPnl", "openPosition", "lastHeartbeat"})
 
 #: The condition of a bot that the safety brake keeps although its row no longer asks for it.
@@ -23,6 +25,12 @@ REMOVAL_HELD = "RemovalHeld"
 NO_PLACEMENT = Placement(NO_SHAPE)
 #: The reason of the condition `Trading` while a halt stands.
 HALTED = "Halted"
+
+#: A heartbeat this young, and younger than the trouble, says that the bot runs, wherever that is.
+_STILL_SPEAKS = timedelta(seconds=60)
+_USUAL = TroubleSettings()
+#: Troubles that every pod has for its first seconds: not worth words until they last.
+_BEGINNINGS = frozenset({NOT_CREATED, NOT_STARTED, NOT_READY})
 
 
 class Phase(StrEnum):
@@ -36,13 +44,21 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A bot's phase, and in words why where that is worth words."""
+    """A bot's phase, and in words why where that is worth words; `reason` is of the trouble that it is in."""
 
     phase: Phase
     message: str = ""
+    reason: str = ""
 
 
-def judge(record: BotRecord, observed: Observed, placement: Placement = NO_PLACEMENT) -> Verdict:  # noqa: PLR0911  # a table: one line, one case
+def judge(  # noqa: PLR0911  # a table: one line, one case
+    record: BotRecord,
+    observed: Observed,
+    now: datetime,
+    *,
+    settings: TroubleSettings = _USUAL,
+    placement: Placement = NO_PLACEMENT,
+) -> Verdict:
     """The phase that row and cluster together amount to."""
     deployment = observed.deployment
     if deployment is not None and not deployment.ours:
@@ -54,46 +70,109 @@ def judge(record: BotRecord, observed: Observed, placement: Placement = NO_PLACE
         return Verdict(Phase.ERROR, record.config_error or placement.refusal)
     if deployment is not None and deployment.deleting:
         return Verdict(Phase.PENDING, "waits for the previous pod to end")
-    if deployment is not None and deployment.failure:
-        return Verdict(Phase.ERROR, deployment.failure)
-    if observed.pod is None:
-        return Verdict(Phase.PENDING)
-    return _judge_pod(record, observed, observed.pod, placement)
+    trouble = lasting_trouble(record, observed, now, settings)
+    if trouble is not None:
+        return Verdict(Phase.ERROR, _told(record, trouble), trouble.reason)
+    if observed.pod is None or observed.pod.failed:
+        return Verdict(Phase.PENDING, _waits_for(_trouble(observed)))
+    return _judge_pod(record, observed, observed.pod, placement, _shown(recent_disruption(observed, now, settings)))
 
 
 def _judge_pod(  # noqa: PLR0911  # as above
-    record: BotRecord, observed: Observed, pod: ObservedPod, placement: Placement
+    record: BotRecord, observed: Observed, pod: ObservedPod, placement: Placement, past: str
 ) -> Verdict:
-    if pod.failing:
-        return Verdict(Phase.ERROR, credentials.missing_secret(pod, placement) or pod.trouble)
-    if pod.ready and record.row.status == BotStatus.ERROR and record.parsed.config is not None:
-        return Verdict(Phase.ERROR, record.last_error)
-    if pod.ready and record.parsed.config is None:
-        return _runs(record, f"runs on its last good document; {record.config_error}")
+    invalid = record.parsed.config is None
+    if pod.ready and record.row.status == BotStatus.ERROR and not invalid:
+        # What was told of a pod is over now; the runtime itself will say so in the row.
+        healed = bool(reason_of(record.last_error))
+        return Verdict(Phase.STARTING, past) if healed else Verdict(Phase.ERROR, record.last_error)
+    if pod.ready and invalid:
+        return _runs(record, f"runs on its last good document; {record.config_error}", past)
     if pod.ready and placement.refusal:
-        return _runs(record, f"its pod stays as it was; {placement.refusal}")
+        return _runs(record, f"its pod stays as it was; {placement.refusal}", past)
     if pod.ready:
-        return _runs(record, *([placement.held] if placement.held else []))
+        return _runs(record, placement.held, past)
     if not pod.started:
-        return Verdict(Phase.PENDING, pod.trouble)
+        return Verdict(Phase.PENDING, _waits_for(pod.trouble) or past)
     old = observed.bot.status if observed.bot else {}
     if old.get("phase") == Phase.RUNNING and old.get("pod") == pod.name and old.get("restarts") == pod.restarts:
         # A pod that lost its broker or database for a while has not started anew.
-        return _runs(record, "runs but is not ready")
-    return Verdict(Phase.STARTING)
+        return _runs(record, "runs but is not ready", past)
+    return Verdict(Phase.STARTING, past)
+
+
+def lasting_trouble(
+    record: BotRecord, observed: Observed, now: datetime, settings: TroubleSettings = _USUAL
+) -> Trouble | None:
+    """The trouble that is an error by now: no transient one, and none of a bot that lives all the same."""
+    trouble = _trouble(observed)
+    if trouble is None or (trouble.reason == NOT_READY and speaks(record, trouble, now)):
+        return None
+    waits = {Patience.NONE: 0.0, Patience.SOME: settings.grace_seconds, Patience.MUCH: settings.not_ready_seconds}
+    if trouble.patience is Patience.NONE:
+        return trouble
+    over = trouble.since is not None and now - trouble.since >= timedelta(seconds=waits[trouble.patience])
+    return trouble if over else None
+
+
+def recent_disruption(observed: Observed, now: datetime, settings: TroubleSettings = _USUAL) -> Disruption | None:
+    """What lately ended the bot's process unasked, while that is still worth telling."""
+    found = observed.disruption
+    recent = found is not None and now - found.at < timedelta(seconds=settings.remember_seconds)
+    return found if recent else None
+
+
+def speaks(record: BotRecord, trouble: Trouble, now: datetime) -> bool:
+    """Whether the bot's own heartbeat contradicts the trouble. Its row is then its own to write."""
+    beat = record.row.last_heartbeat
+    if beat is None or now - beat >= _STILL_SPEAKS:
+        return False
+    return trouble.since is None or beat > trouble.since
+
+
+def _trouble(observed: Observed) -> Trouble | None:
+    pod = observed.pod
+    of_deployment = observed.deployment.trouble if observed.deployment else None
+    if pod is None or pod.failed:
+        return of_deployment or (pod.trouble if pod else None)
+    return pod.trouble or (None if pod.ready else of_deployment)
+
+
+def own_words(record: BotRecord, trouble: Trouble) -> str:
+    """What the bot itself has said of its end, where it could and did; the cluster knows no more than that."""
+    said = record.row.status == BotStatus.ERROR and trouble.ended_the_process
+    return "" if not said or reason_of(record.last_error) else record.last_error
+
+
+def _told(record: BotRecord, trouble: Trouble) -> str:
+    words = own_words(record, trouble)
+    return f"{trouble}; its last words: {words}" if words else str(trouble)
+
+
+def _waits_for(trouble: Trouble | None) -> str:
+    return "" if trouble is None or trouble.reason in _BEGINNINGS else str(trouble)
+
+
+def _shown(disruption: Disruption | None) -> str:
+    return "" if disruption is None else f"{disruption.text} ({disruption.at:%Y-%m-%d %H:%M:%S} UTC)"
 
 
 def _runs(record: BotRecord, *more: str) -> Verdict:
     """Running, and what keeps it from being all well, a halt first."""
-    return Verdict(Phase.RUNNING, "; ".join([*([str(record.halt)] if record.halt else []), *more]))
+    return Verdict(Phase.RUNNING, "; ".join(filter(None, [str(record.halt or ""), *more])))
 
 
 def build_status_fields(
-    record: BotRecord, observed: Observed, now: datetime, placement: Placement = NO_PLACEMENT
+    record: BotRecord,
+    observed: Observed,
+    now: datetime,
+    *,
+    settings: TroubleSettings = _USUAL,
+    placement: Placement = NO_PLACEMENT,
 ) -> dict[str, Any]:
     """The whole status. A condition that says what it said before keeps the time since when it does."""
-    row, pod = record.row, observed.pod
-    verdict = judge(record, observed, placement)
+    pod = observed.pod
+    verdict = judge(record, observed, now, settings=settings, placement=placement)
     old = observed.bot.status if observed.bot else {}
     fields: dict[str, Any] = {
         "phase": verdict.phase.value,
@@ -103,13 +182,31 @@ def build_status_fields(
         "halted": record.halt is not None,
         "restarts": pod.restarts if pod else 0,
         "pod": pod.name if pod else None,
+        "node": (pod.node or None) if pod else None,
+        "image": (pod.image or None) if pod else None,
         "configHash": record.figures.config_hash,
+    }
+    return {key: value for key, value in fields.items() if value is not None} | build_figures(record)
+
+
+def build_figures(record: BotRecord) -> dict[str, Any]:
+    """Those of `FIGURES` that are known."""
+    row = record.row
+    figures = {
         "balance": _number(row.current_balance),
         "totalPnl": _number(row.total_pnl),
         "openPosition": _position(record.figures.position),
         "lastHeartbeat": _time(row.last_heartbeat),
     }
-    return {key: value for key, value in fields.items() if value is not None}
+    return {key: value for key, value in figures.items() if value is not None}
+
+
+def essence(document: Mapping[str, Any]) -> tuple[Any, ...]:
+    """All of a TradingBot's document that is worth a look at the bot: not its figures, and not who wrote it when."""
+    meta, status = document.get("metadata") or {}, document.get("status") or {}
+    told = {key: value for key, value in status.items() if key not in FIGURES}
+    whose = [meta.get(key) for key in ("uid", "deletionTimestamp", "labels", "ownerReferences", "finalizers")]
+    return (*(repr(item) for item in whose), repr(document.get("spec")), repr(told))
 
 
 def condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
@@ -135,8 +232,9 @@ def _conditions(
     wrong, reason = (record.config_error, "Invalid") if record.config_error else (placement.refusal, "NotAllowed")
     keys = credentials.judge_credentials(record, pod, placement)
     not_ready = verdict.message if verdict.phase is not Phase.RUNNING or not ready else ""
+    ready_reason = "PodReady" if ready else verdict.reason or verdict.phase
     return [
-        _condition(old, now, "Ready", on=ready, reason="PodReady" if ready else verdict.phase, message=not_ready),
+        _condition(old, now, "Ready", on=ready, reason=ready_reason, message=not_ready),
         _condition(old, now, "ConfigValid", on=not wrong, reason=reason if wrong else "Valid", message=wrong),
         _condition(old, now, "Trading", on=trading, reason=why, message=what),
         *([] if record.hold is None else [held_condition(old, now, record.hold.message)]),

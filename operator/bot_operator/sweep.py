@@ -48,7 +48,6 @@ class Sweep:
         self._metrics = metrics
         self._health = health
         self._now = now
-        self._figures: dict[int, tuple[object, ...]] = {}  # an optimisation: lost, it costs one look at each bot
 
     async def everything(self) -> bool:
         """Queue every bot that is not as its row asks, orphans among them. False when not all could be read."""
@@ -63,23 +62,11 @@ class Sweep:
             if self._needs_a_look(records.get(bot_id), bot_id, seen.get(bot_id, Observed()), showing):
                 self._queue.add(bot_id, news=False)
         self._metrics.swept(item.bot.phase for item in seen.values() if item.bot is not None)
-        self._figures = {bot_id: _figures(record) for bot_id, record in records.items()}
         if showing.verdict.table is TableState.MISSING:
             self._health.failed()  # what runs is looked after, but this is no table to be ready on
             return False
         self._health.succeeded()
         return True
-
-    async def figures(self) -> None:
-        """Queue the bots whose figures (balance, heartbeat …) are others than at the last look."""
-        records = await self._read_rows()
-        if records is None:
-            return
-        latest = {bot_id: _figures(record) for bot_id, record in records.items()}
-        for bot_id, figures in latest.items():
-            if self._figures.get(bot_id) != figures:
-                self._queue.add(bot_id, news=False)
-        self._figures = latest
 
     def _needs_a_look(self, record: BotRecord | None, bot_id: int, observed: Observed, showing: Showing) -> bool:
         if observed.bot is not None and showing.code and observed.bot.confirmation == showing.code:
@@ -124,8 +111,3 @@ class Sweep:
             self._metrics.read_failed("cluster")
             _log.warning("cluster_not_read", error=str(error), what="nothing is removed")
             return None
-
-
-def _figures(record: BotRecord) -> tuple[object, ...]:
-    row = record.row
-    return (row.current_balance, row.total_pnl, row.last_heartbeat, record.figures, record.halt)

@@ -13,6 +13,7 @@ from typing import Any
 from bot_core.models.bot import BotRow
 from bot_core.models.figures import Figures, OpenPosition
 from bot_core.models.halt import Halt, HaltScope
+from bot_operator.credentials import explained
 from bot_operator.manifests import build_deployment, build_tradingbot
 from bot_operator.naming import APPLIED_HASH, MANAGER, TEMPLATE_HASH, Workload, bot_labels
 from bot_operator.observed import Observed, ObservedDeployment, ObservedPod, ObservedTradingBot
@@ -20,6 +21,7 @@ from bot_operator.placement import NO_SHAPE, place
 from bot_operator.record import NO_FIGURES, BotRecord, Circumstances
 from bot_operator.settings import OperatorSettings, parse_settings
 from bot_operator.status import build_status_fields
+from bot_operator.trouble import Patience, Trouble
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -147,6 +149,11 @@ class ClusterBuilder:
         return self._with(deployment=replace(deployment, document=edit(deployment.document, path, to, manager)))
 
     def with_pod(self, **changes: Any) -> ClusterBuilder:
+        """A trouble may be given as its text, with `failing` where it won't end without help."""
+        failing = changes.pop("failing", False)
+        if isinstance(changes.get("trouble"), str):
+            reason, _, words = changes["trouble"].partition(": ")
+            changes["trouble"] = Trouble(reason, words, Patience.NONE if failing else Patience.SOME)
         pod = ObservedPod(name=f"bot-{self.of.row.id}-abc", created="2026-03-01T11:00:00Z", started=True)
         return self._with(pods=(*self.observed.pods, replace(pod, **changes)))
 
@@ -175,7 +182,11 @@ class ClusterBuilder:
         assert bot is not None
         record, deployment = self.of.record(), self.observed.deployment
         placement = place(record, deployment.placement if deployment else None, self.settings)
-        return self._with(bot=replace(bot, status=build_status_fields(record, self.observed, NOW, placement)))
+        return self._with(
+            bot=replace(
+                bot, status=build_status_fields(record, explained(self.observed, placement), NOW, placement=placement)
+            )
+        )
 
     def seen_by(self, row: RowBuilder) -> ClusterBuilder:
         """Bring the TradingBot's spec up to what another state of the row asks for."""

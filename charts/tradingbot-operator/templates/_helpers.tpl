@@ -142,6 +142,7 @@ capabilities:
   "bot" $pod
   "plugins" $bot.plugins.names
   "safety" .Values.safety
+  "trouble" .Values.trouble
   "recovery" .Values.recovery
   "rollout" .Values.rollout
   "leader" (merge (dict "enabled" true "leaseName" (include "tradingbot.fullname" .)) .Values.operator.leader)

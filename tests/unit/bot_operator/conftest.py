@@ -1,6 +1,7 @@
 """A whole operator on SQLite and on a cluster in memory: real stores, real plans, no kopf and no API server."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from bot_operator.brake import brake_limits
 from bot_operator.gate import Gate
 from bot_operator.health import SweepHealth
 from bot_operator.metrics import Metrics
+from bot_operator.projection import Projection
 from bot_operator.reconciler import Reconciler
 from bot_operator.rows import RowReader
 from bot_operator.sweep import Sweep
@@ -31,6 +33,7 @@ class World:
 
     def __init__(self, database: Database) -> None:
         self.seconds = 1000.0
+        self.later = 0.0  # than NOW
         self.database = database
         self.store = BotStore(database, actor="test")
         self.cluster = FakeCluster()
@@ -46,12 +49,14 @@ class World:
         brake = Brake(ShrinkStore(self.database), brake_limits(settings), "operator", clock=lambda: self.seconds)
         self.gate = Gate(settings, brake, rows, self.cluster, on_verdict=lambda item: self.metrics.judged(item.verdict))
         self.reconciler = Reconciler(
-            settings, rows, store, self.cluster, self.gate, now=lambda: NOW, monotonic=lambda: self.seconds
+            settings, rows, store, self.cluster, self.gate, now=lambda: NOW + timedelta(seconds=self.later)
         )
         self.queued: list[int] = []
         self.sweep = Sweep(
-            settings, rows, self.cluster, self.gate, _Noting(self.queued), self.metrics, self.health, now=lambda: NOW
-        )
+            settings, rows, self.cluster, self.gate, _Noting(self.queued), self.metrics, self.health,
+            now=lambda: NOW + timedelta(seconds=self.later),
+        )  # fmt: skip
+        self.projection = Projection(settings, rows, self.cluster, self.queued.append)
 
     async def insert(self, document: dict[str, object] | None = None) -> int:
         return await self.store.insert(document or a_document(), await self.store.user("trader@example.com"))
