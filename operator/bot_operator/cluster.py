@@ -11,6 +11,18 @@ class ClusterUnavailableError(TransientError):
     """The API server did not answer, was busy, or refused for now; nothing is known about what was being written."""
 
 
+class ConflictError(ClusterUnavailableError):
+    """Somebody else changed the object since it was read: look again."""
+
+
+class ThrottledError(ClusterUnavailableError):
+    """The API server has too much to do. `retry_after`: the seconds that it asks for, 0 if it names none."""
+
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class RefusedObjectError(InvalidBotError):
     """The API server understood the object and will not have it: sending the same again won't help."""
 

@@ -77,11 +77,13 @@ class Sweep:
 
     async def _read_rows(self) -> dict[int, BotRecord] | None:
         try:
-            return await self._rows.all()
+            records = await self._rows.all()
         except TradingBotError as error:
             self._metrics.read_failed("database")
             _log.warning("rows_not_read", error=str(error), what="nothing is removed")
             return None
+        self._metrics.rows_read()
+        return records
 
     async def _read_cluster(self) -> dict[int, Observed] | None:
         try:
