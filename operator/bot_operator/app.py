@@ -9,8 +9,8 @@ from typing import Self
 from bot_core.models.errors import FatalError
 from bot_core.models.extensions import use_extensions
 from bot_core.store.bots import BotStore
-from bot_core.store.database import Database, parse_url
-from bot_core.store.listen import Listener
+from bot_core.store.database import Database
+from bot_core.store.listen import Listener, listen_url
 from bot_core.store.projection import ProjectionStore
 from bot_operator.cluster import Cluster
 from bot_operator.election import Election
@@ -85,7 +85,7 @@ class OperatorApp:
         )
         store = BotStore(database, actor=ACTOR)
         rows = RowReader(store, ProjectionStore(database))
-        listen_to = parse_url(process.direct_url) if process.direct_url else database.url
+        listen_to = listen_url(process.direct_url, database.url)
         watcher = Watcher(
             Sweep(settings, rows, cluster, queue, metrics, sweeps),
             queue.add,

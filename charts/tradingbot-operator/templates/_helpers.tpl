@@ -110,6 +110,6 @@ capabilities:
   "safety" .Values.safety
   "recovery" .Values.recovery
   "rollout" .Values.rollout
-  "leader" (merge (dict "enabled" true "leaseName" (include "tradingbot.fullname" .)) .Values.operator.leader)
+  "leader" (merge (dict "enabled" true "leaseName" (include "tradingbot.fullname" .) "deployment" (include "tradingbot.fullname" .)) .Values.operator.leader)
 | toPrettyJson -}}
 {{- end }}
