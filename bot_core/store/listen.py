@@ -70,7 +70,11 @@ class Listener:
 
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
         connection = await self._open()
-        await connection.execute(f'LISTEN "{CHANNEL}"')
+        try:
+            await connection.execute(f'LISTEN "{CHANNEL}"')
+        except BaseException:
+            await connection.close()
+            raise
         return connection
 
     async def _tell_if_deaf(self, connection: psycopg.AsyncConnection[Any]) -> None:

@@ -1,8 +1,10 @@
 """Two operators, one leader: as processes before the real API server, where each can be watched, and as pods."""
 
 import asyncio
+import contextlib
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,8 +14,13 @@ import pytest
 from bot_core.store.upgrade import upgrade
 from support.api_proxy import HANG, ApiProxy, Fault
 from support.cluster import Cluster, random_suffix
+from support.fleet import Fleet
+from support.operator_builders import a_document
 from support.postgres import PostgresServer
 from support.replicas import Place, Replica, eventually
+from support.waiting import wait_until
+
+OPERATORS = "app.kubernetes.io/component=operator"
 
 NewReplica = Callable[[str], Awaitable[Replica]]
 
@@ -139,17 +146,55 @@ async def test_a_leader_cut_off_from_the_api_server_ends_before_the_follower_beg
     assert max((request.at for request in first.proxy.writes()), default=0) < second.proxy.writes()[0].at
 
 
+def test_pods_take_over_from_each_other(new_release, postgres: PostgresServer) -> None:
+    fleet = Fleet(new_release({"bot": {"env": [{"name": "TRADINGBOT_HEARTBEAT_SECONDS", "value": "2"}]}}), postgres)
+    release = fleet.release
+    release.install()
+
+    def holder() -> str:
+        spec = release.get("lease", release.operator).get("spec", {})
+        return str(spec.get("holderIdentity") or "").partition("_")[0]
+
+    pods = {pod["metadata"]["name"]: pod for pod in release.items("pods", "--selector", OPERATORS)}
+    assert len(pods) == 2
+    leader = wait_until(holder, 30, "a leader")
+    assert leader in pods
+    staying = fleet.insert(a_document())
+    fleet.wait_ready(staying)
+    if not _kill_process_of(pods[leader]["metadata"]["uid"]):
+        pytest.skip("NOT RUN: the processes of this cluster's node can't be signalled from this machine")
+    killed = time.monotonic()
+    bot_id = fleet.insert(a_document())
+    wait_until(lambda: release.get("deployment", f"bot-{bot_id}"), 60, "the new row's Deployment")
+    took = time.monotonic() - killed
+    second = holder()
+    print(f"kill -9 of the leader's process -> row applied: {took:.1f} s, by {second}, before: {leader}")
+    assert second != leader
+    assert took < 15
+
+    release.kubectl("delete", "pod", second, "--grace-period=0", "--force")
+    killed = time.monotonic()
+    bot_id = fleet.insert(a_document())
+    wait_until(lambda: release.get("deployment", f"bot-{bot_id}"), 60, "the new row's Deployment")
+    print(f"leader's pod deleted without grace -> row applied: {time.monotonic() - killed:.1f} s, by {holder()}")
+    assert holder() not in {second, ""}
+    assert fleet.restarts(staying) == 0
+
+    owner = release.get("lease", release.operator)["metadata"]["ownerReferences"][0]
+    assert (owner["kind"], owner["name"]) == ("Deployment", release.operator)
+    release.cluster.run("helm", "uninstall", release.name, "--namespace", release.namespace)
+    wait_until(lambda: not release.get("lease", release.operator), 60, "the end of the Lease")
+
+
 def _kill_process_of(pod_uid: str) -> bool:
-    """SIGKILL the operator's process of a pod whose node is this machine."""
+    """SIGKILL the operator's process of a pod whose node is this machine; False where it is not seen here."""
     found = False
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
-            try:
+            with contextlib.suppress(OSError):
                 environment = (folder / "environ").read_bytes().split(b"\0")
                 command = (folder / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if f"POD_UID={pod_uid}".encode() in environment and b"bot_operator" in command:
-                os.kill(int(folder.name), signal.SIGKILL)
-                found = True
+                if f"POD_UID={pod_uid}".encode() in environment and b"bot_operator" in command:
+                    os.kill(int(folder.name), signal.SIGKILL)
+                    found = True
     return found
