@@ -16,7 +16,7 @@ class _Entry:
     wanted_since: float
     due: float | None = None  # None: nothing more to do once the work under way is done
     failures: int = 0
-    failed_at: float = 0.0
+    not_before: float = 0.0  # however much news there is of a failing bot
     working: bool = False
 
 
@@ -36,7 +36,7 @@ class Backlog:
         entry = self._entries.setdefault(bot_id, _Entry(wanted_since=now))
         if not news and (entry.working or entry.failures):
             return
-        due = max(now, entry.failed_at + SHORTEST_RETRY) if entry.failures else now
+        due = max(now, entry.not_before) if entry.failures else now
         if entry.due is None or due < entry.due:
             self._schedule(bot_id, entry, due)
 
@@ -73,7 +73,7 @@ class Backlog:
         news = entry.due is not None
         delay = SHORTEST_RETRY if news else min(self.longest_retry, self.first_retry * 2.0 ** min(entry.failures, 16))
         delay = max(delay, at_least)
-        entry.working, entry.failed_at = False, now
+        entry.working, entry.not_before = False, now + max(SHORTEST_RETRY, at_least)
         entry.failures += 1
         self._schedule(bot_id, entry, now + delay)
         return delay

@@ -110,9 +110,10 @@ async def test_answers_that_fail_are_outlived(place: Place, proxy: ApiProxy, fau
     async with _operator(place, proxy) as app:
         await _applied(place, 60)
         broken: list[float] = []
+        first = _of({row.id for row in await place.store.all()})
 
         def fails_thrice(request: Request) -> Fault | None:
-            if request.method == "PATCH" and len(broken) < 3:
+            if request.method == "PATCH" and not first(request) and len(broken) < 3:
                 broken.append(time.monotonic())
                 return fault
             return None

@@ -105,10 +105,12 @@ def test_failing_bots_stand_in_a_line_of_their_own_until_one_look_succeeds() -> 
 
 def test_the_other_sides_wish_for_time_counts_where_it_is_longer() -> None:
     backlog = Backlog()
+    backlog.add(7, now=0)
     for wish, delay in ((7, 7), (1, 2), (0, 4)):
-        backlog.add(7, now=0)
         _take(backlog, 100)
         assert backlog.failed(7, now=0, at_least=wish) == delay
+        backlog.add(7, now=0.5)  # news does not cut it short
+        assert backlog.next_due(failing=True) == max(1, wish)
 
 
 def test_a_bot_has_been_wanted_since_it_was_first_named_and_through_its_failures() -> None:
