@@ -16,6 +16,14 @@ class StaleLookError(TransientError):
     """The object is no longer what the write was based on: look again."""
 
 
+class ThrottledError(ClusterUnavailableError):
+    """The API server has too much to do. `retry_after`: the seconds that it asks for, 0 if it names none."""
+
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class RefusedObjectError(InvalidBotError):
     """The API server understood the object and will not have it: sending the same again won't help."""
 

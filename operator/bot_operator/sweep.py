@@ -82,11 +82,13 @@ class Sweep:
 
     async def _read_rows(self) -> dict[int, BotRecord] | None:
         try:
-            return await self._rows.all()
+            records = await self._rows.all()
         except TradingBotError as error:
             self._metrics.read_failed("database")
             _log.warning("rows_not_read", error=str(error), what="nothing is removed")
             return {} if isinstance(error, SchemaMissingError) and await self._table_missing() else None
+        self._metrics.rows_read()
+        return records
 
     async def _table_missing(self) -> bool:
         """Whether it is the table of bots itself that is gone: then there are no rows, which the brake judges."""

@@ -14,10 +14,14 @@ from sqlalchemy import update
 
 from bot_core.schema import bots
 from bot_core.store.bots import BotStore
+from bot_core.store.brake import Brake
 from bot_core.store.database import Database
 from bot_core.store.projection import ProjectionStore
+from bot_core.store.shrinks import ShrinkStore
 from bot_core.store.upgrade import upgrade
+from bot_operator.brake import brake_limits
 from bot_operator.cluster import StaleLookError
+from bot_operator.gate import Gate
 from bot_operator.kube import Kube
 from bot_operator.manifests import build_status
 from bot_operator.projection import Projection
@@ -38,7 +42,8 @@ class Operator:
         self.kube, self.database, self.settings = kube, database, settings
         self.store = BotStore(database, actor="operator")
         rows = RowReader(self.store, ProjectionStore(database))
-        self.reconciler = Reconciler(settings, rows, self.store, kube)
+        brake = Brake(ShrinkStore(database), brake_limits(settings), "operator")
+        self.reconciler = Reconciler(settings, rows, self.store, kube, Gate(settings, brake, rows, kube))
         self.looks: list[int] = []
         self.projection = Projection(settings, rows, kube, self.looks.append)
         self.asked: Counter[str] = Counter()

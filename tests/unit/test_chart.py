@@ -229,11 +229,13 @@ def test_changed_settings_make_a_new_operator_pod(chart):
     assert checksum(EXISTING) != checksum({**EXISTING, "operator": {"pollSeconds": 7}})
 
 
-def test_the_operator_runs_once_and_is_probed(chart):
+def test_two_operators_run_of_which_one_leads_and_each_is_probed(chart):
     spec = chart.one("Deployment", EXISTING)["spec"]
     container = spec["template"]["spec"]["containers"][0]
     environment = {item["name"]: item for item in container["env"]}
-    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert spec["replicas"] == 2
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}}
+    assert environment["POD_NAME"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
     assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
     assert environment["DATABASE_URL"]["valueFrom"]["secretKeyRef"] == {"name": "trading-database", "key": "url"}

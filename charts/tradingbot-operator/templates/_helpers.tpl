@@ -145,6 +145,6 @@ capabilities:
   "trouble" .Values.trouble
   "recovery" .Values.recovery
   "rollout" .Values.rollout
-  "leader" (merge (dict "enabled" true "leaseName" (include "tradingbot.fullname" .)) .Values.operator.leader)
+  "leader" (merge (dict "enabled" true "leaseName" (include "tradingbot.fullname" .) "deployment" (include "tradingbot.fullname" .)) .Values.operator.leader)
 | toPrettyJson -}}
 {{- end }}

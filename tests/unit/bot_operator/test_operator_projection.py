@@ -5,7 +5,10 @@ import kopf
 
 from bot_core.store.database import Database
 from bot_operator.app import OperatorApp
+from bot_operator.fence import Fence
 from bot_operator.handlers.events import register_events
+from bot_operator.metrics import Metrics
+from bot_operator.settings import ProcessSettings
 from bot_operator.status import essence
 from support.fake_cluster import FakeCluster
 from support.operator_builders import NOW, some_settings
@@ -88,15 +91,17 @@ async def test_a_figure_that_is_gone_is_taken_away_and_all_else_stays(world: "Wo
 
 
 async def test_an_event_that_only_tells_figures_wakes_nobody(tmp_path: Any) -> None:
-    app = OperatorApp.compose(some_settings(), Database(f"sqlite:///{tmp_path / 'bots.db'}"), FakeCluster(), 0)
+    url = f"sqlite:///{tmp_path / 'bots.db'}"
+    process, fence = ProcessSettings(url, port=0), Fence.always_open()
+    app = OperatorApp.compose(some_settings(), process, Database(url), FakeCluster(), fence, Metrics())
     registry = kopf.OperatorRegistry()
-    register_events(registry, app)
+    register_events(registry, app.settings.release, app.wake)
     handler = next(item for item in registry._watching.get_all_handlers() if "bot_changed" in str(item.id))
     memo, labels = kopf.Memo(), {"tradingbot.dev/bot-id": "7"}
 
     async def told(**status: Any) -> int:
         body = {"metadata": {"uid": "x", "labels": labels, "resourceVersion": str(status)}, "status": status}
-        await handler.fn(labels=labels, body=body, memo=memo)  # type: ignore[call-arg]
+        await handler.fn(labels=labels, name="bot-7", body=body, memo=memo)  # type: ignore[call-arg]
         woken = len(app.queue)
         app.queue._backlog._entries.clear()
         return woken
