@@ -114,7 +114,8 @@ class Reconciler:
 
     async def _hold(self, bot_id: int, record: BotRecord | None, observed: Observed) -> Hold | None:
         """Ask the gate before anything is removed or stopped; nobody else decides that it may be."""
-        if not (observed.runs if record is not None and not record.asked.run else record is None and observed.bot):
+        wants_removal = not observed.nothing if record is None else observed.runs and not record.asked.run
+        if not wants_removal:
             return None
         self._gate.noted(bot_id, runs=observed.runs)
         showing = await self._gate.ask()
