@@ -182,8 +182,11 @@ def _container(workload: Workload, settings: OperatorSettings) -> Document:
 
 def _environment(settings: OperatorSettings) -> list[Document]:
     secret = {"name": settings.database.secret_name, "key": settings.database.secret_key}
+    listen = {"name": settings.database.secret_name, "key": settings.database.listen_key}
     ours: list[Document] = [
         {"name": "DATABASE_URL", "valueFrom": {"secretKeyRef": secret}},
+        # Past PgBouncer, whose transactions can't LISTEN.
+        *([{"name": "DATABASE_LISTEN_URL", "valueFrom": {"secretKeyRef": listen}}] if listen["key"] else []),
         {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
         {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         {"name": "PORT", "value": str(PORT)},
