@@ -94,12 +94,12 @@ async def _step(fleet: Fleet) -> str:
     """Do what comes next; what is still to be waited for, or nothing."""
     await fleet.dismiss_operator()
     if pods := await fleet.operator_pods():
-        return f"the operator has not ended: {', '.join(pods)}"
+        return f"not ended yet: the operator, {', '.join(pods)}"
     bots = await fleet.bots()
     await fleet.delete(bots)
     named = ", ".join(object_name(bot_id) for bot_id in sorted(bots)[:_NAMED])
     more = f" and {len(bots) - _NAMED} more" if len(bots) > _NAMED else ""
-    return f"{named}{more} have not ended" if bots else ""
+    return f"not ended yet: {named}{more}" if bots else ""
 
 
 async def run(options: argparse.Namespace) -> int:

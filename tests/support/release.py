@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from support.cluster import CHART, Cluster, random_suffix
+from support.cluster import CHART, PROJECT, Cluster, random_suffix
 
 CRD = "tradingbots.tradingbot.dev"
+#: As `scripts/package-chart` has packed them at their commits.
+PREVIOUS_CHARTS = sorted((PROJECT / "tests" / "e2e" / "charts").glob("*.tgz"))
 
 
 def merge(*documents: Mapping[str, Any]) -> dict[str, Any]:
