@@ -37,11 +37,16 @@ class Fleet:
     namespace: str
     release: str
     operator: str
+    trial: str = ""  # the pod of a `helm test`, which stays where that failed
 
     async def dismiss_operator(self) -> None:
         """Ask for no replica; an operator that is gone already is dismissed."""
         path = f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{self.operator}/scale"
         await self.transport.request("PATCH", path, None, {"spec": {"replicas": 0}}, "application/merge-patch+json")
+
+    async def remove_trial(self) -> None:
+        if self.trial:
+            await self.transport.request("DELETE", f"/api/v1/namespaces/{self.namespace}/pods/{self.trial}")
 
     async def operator_pods(self) -> list[str]:
         labels = {NAME_LABEL: "tradingbot-operator", INSTANCE_LABEL: self.release}
@@ -95,6 +100,7 @@ async def _step(fleet: Fleet) -> str:
     await fleet.dismiss_operator()
     if pods := await fleet.operator_pods():
         return f"not ended yet: the operator, {', '.join(pods)}"
+    await fleet.remove_trial()
     bots = await fleet.bots()
     await fleet.delete(bots)
     named = ", ".join(object_name(bot_id) for bot_id in sorted(bots)[:_NAMED])
@@ -106,9 +112,8 @@ async def run(options: argparse.Namespace) -> int:
     transport = await Transport.connect()
     try:
         kube = Kube(transport, options.namespace, options.release)
-        return await say_farewell(
-            Fleet(transport, kube, options.namespace, options.release, options.operator), options.wait
-        )
+        fleet = Fleet(transport, kube, options.namespace, options.release, options.operator, options.trial)
+        return await say_farewell(fleet, options.wait)
     finally:
         await transport.aclose()
 
@@ -118,6 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--namespace", required=True)
     parser.add_argument("--release", required=True)
     parser.add_argument("--operator", required=True, help="name of the operator's Deployment")
+    parser.add_argument("--trial", default="", metavar="POD", help="name of the pod of `helm test`, to be removed too")
     parser.add_argument("--wait", type=float, required=True, metavar="SECONDS", help="longest time for all of it")
     options = parser.parse_args(arguments)
     configure_logging(json=True)

@@ -427,15 +427,14 @@ def test_the_farewell_may_do_only_what_it_does_and_goes_before_anything_is_remov
         assert annotations["helm.sh/hook"] == "pre-delete"
         assert "hook-succeeded" in annotations["helm.sh/hook-delete-policy"]
     rules = chart.one("Role", EXISTING, name)["rules"]
-    rights = {resource: set(rule["verbs"]) for rule in rules for resource in rule["resources"]}
+    rights = {(*rule["resources"], *rule.get("resourceNames", [])): set(rule["verbs"]) for rule in rules}
     assert rights == {
-        "tradingbots": {"list", "delete"},
-        "deployments": {"list", "delete"},
-        "deployments/scale": {"patch"},
-        "pods": {"list"},
+        ("tradingbots",): {"list", "delete"},
+        ("deployments",): {"list", "delete"},
+        ("deployments/scale", "fleet-tradingbot-operator"): {"patch"},
+        ("pods",): {"list"},
+        ("pods", "fleet-tradingbot-operator-trial"): {"delete"},
     }
-    (scale,) = [rule for rule in rules if rule["resources"] == ["deployments/scale"]]
-    assert scale["resourceNames"] == ["fleet-tradingbot-operator"]
     (container,) = chart.one("Job", EXISTING, name)["spec"]["template"]["spec"]["containers"]
     assert "env" not in container
     assert container["args"][:2] == ["--namespace=trading", "--release=fleet"]
