@@ -182,15 +182,15 @@ def _container(workload: Workload, settings: OperatorSettings) -> Document:
 
 def _environment(settings: OperatorSettings) -> list[Document]:
     secret = {"name": settings.database.secret_name, "key": settings.database.secret_key}
-    listen = {"name": settings.database.secret_name, "key": settings.database.listen_key}
     ours: list[Document] = [
         {"name": "DATABASE_URL", "valueFrom": {"secretKeyRef": secret}},
-        # Past PgBouncer, whose transactions can't LISTEN.
-        *([{"name": "DATABASE_LISTEN_URL", "valueFrom": {"secretKeyRef": listen}}] if listen["key"] else []),
         {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
         {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         {"name": "PORT", "value": str(PORT)},
     ]
+    if settings.database.listen_key:
+        direct = {"name": settings.database.secret_name, "key": settings.database.listen_key}
+        ours.append({"name": "DATABASE_LISTEN_URL", "valueFrom": {"secretKeyRef": direct}})
     # Server-side apply merges `env` by name and refuses doubles; what makes a bot a bot is not the chart's to change.
     names = {item["name"] for item in ours}
     return ours + [item for item in settings.bot.env if item.get("name") not in names]

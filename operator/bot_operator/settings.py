@@ -25,10 +25,11 @@ class _Settings(BaseModel):
 
 
 class DatabaseSecret(_Settings):
-    """Where a bot's pod finds DATABASE_URL, and DATABASE_LISTEN_URL if there is one. The operator reads no Secret."""
+    """Where a bot's pod finds DATABASE_URL. The operator itself never reads that Secret."""
 
     secret_name: str = Field(min_length=1)
     secret_key: str = Field(min_length=1)
+    #: Key of the URL for LISTEN alone, where DATABASE_URL goes through a pooler.
     listen_key: str = ""
 
 
