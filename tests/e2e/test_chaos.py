@@ -176,7 +176,7 @@ def bare(deployment: dict[str, Any], bot_id: int) -> Any:
 def test_after_a_hundred_random_edits_the_cluster_is_what_the_rows_ask_for(new_release, postgres):
     seed = int(os.environ.get("CHAOS_SEED") or random.randrange(1_000_000))
     print(f"CHAOS_SEED={seed}")
-    values = {"bot": {"env": [{"name": "TRADINGBOT_HEARTBEAT_SECONDS", "value": "2"}]}}
+    values = {"bot": {"env": [{"name": "TRADINGBOT_HEARTBEAT_SECONDS", "value": "2"}]}, "safety": {"minBots": 1000}}
     fleet = Fleet(new_release(values), postgres)
     fleet.release.install()
     for bot_id in [fleet.insert(document()) for _ in range(BOTS)]:

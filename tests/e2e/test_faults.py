@@ -14,7 +14,12 @@ from support.cluster import random_suffix
 from support.fleet import Fleet, backtested, bars_of, freeze_process_of, signal_process_of
 from support.waiting import wait_until
 
-QUICK = {"bot": {"env": [{"name": "TRADINGBOT_HEARTBEAT_SECONDS", "value": "2"}]}}
+# The tests stop each other's bots, and those of a whole module are many at once.
+QUICK = {
+    "bot": {"env": [{"name": "TRADINGBOT_HEARTBEAT_SECONDS", "value": "2"}]},
+    "safety": {"minBots": 1000},
+}
+RESOURCES = {"requests": {"cpu": "11m", "memory": "97Mi"}, "limits": {"memory": "257Mi"}}
 IN_DOUBT = "('intended', 'submitted', 'unknown')"
 
 
@@ -61,6 +66,8 @@ def watched_pods(fleet: Fleet, bot_id: int) -> Iterator[list[int]]:
         watch.send_signal(signal.SIGTERM)
         watch.wait(10)
         reader.join(10)
+        if watch.stdout is not None:
+            watch.stdout.close()
 
 
 def container_of(fleet: Fleet, bot_id: int) -> dict[str, Any]:
@@ -76,20 +83,40 @@ def distinct_orders(fleet: Fleet, bot_id: int) -> bool:
     return bool(orders == distinct)
 
 
-def test_an_updated_bot_never_has_two_pods(fleet: Fleet):
+def test_a_bot_whose_pod_gets_other_resources_never_has_two_pods(fleet: Fleet):
     bot_id = fleet.insert(generated(20, 5000))
-    before = fleet.wait_ready(bot_id)
+    before, hashed = fleet.wait_ready(bot_id), fleet.template_hash(bot_id)
     fleet.wait_traded(bot_id, 1)
     with watched_pods(fleet, bot_id) as counts:
-        # Somebody's edit makes a new pod, and putting it back another one.
-        fleet.release.kubectl("set", "env", f"deployment/bot-{bot_id}", "SOMEBODY=was here")
+        fleet.install_with({"bot": {"resources": RESOURCES}})
         wait_until(lambda: fleet.other_pod(bot_id, before), 120, "another pod")
-        wait_until(lambda: "SOMEBODY" not in json.dumps(container_of(fleet, bot_id)), 60, "the edit put back")
         fleet.wait_ready(bot_id)
     assert len(counts) > 3
     assert max(counts) == 1
+    assert fleet.template_hash(bot_id) != hashed
+    assert fleet.release.pods(bot_id)[0]["spec"]["containers"][0]["resources"] == RESOURCES
     assert fleet.release.get("deployment", f"bot-{bot_id}")["spec"]["strategy"] == {"type": "Recreate"}
     assert distinct_orders(fleet, bot_id)
+    fleet.set_status(bot_id, "disabled")
+
+
+def test_another_image_makes_another_pod_and_an_edited_one_is_put_back(fleet: Fleet):
+    bot_id = fleet.insert(generated(20, 5000))
+    fleet.wait_ready(bot_id)
+    hashed, container = fleet.template_hash(bot_id), container_of(fleet, bot_id)
+    image = f"deployment/bot-{bot_id}", "bot=localhost/bot-runtime:not-there"
+    fleet.release.kubectl("set", "image", *image)
+    wait_until(lambda: container_of(fleet, bot_id) == container, 60, "the edit put back")
+    fleet.wait_ready(bot_id)
+    fleet.wait_traded(bot_id, fleet.trade_count(bot_id) + 1)
+    assert distinct_orders(fleet, bot_id)
+
+    fleet.install_with({"bot": {"resources": RESOURCES, "image": {"tag": "not-there"}}})
+    wait_until(lambda: fleet.template_hash(bot_id) != hashed, 60, "another hash for another image")
+    assert container_of(fleet, bot_id)["image"].endswith(":not-there")
+    wait_until(lambda: "not-there" in fleet.metadata(bot_id).get("last_error", ""), 120, "the row tells of the image")
+    fleet.install_with({"bot": {"resources": RESOURCES}})
+    wait_until(lambda: fleet.ready(bot_id), 120, "the pod of the old image")
     fleet.set_status(bot_id, "disabled")
 
 
@@ -97,7 +124,8 @@ def test_keys_reach_a_pod_by_reference_only_and_are_in_no_log(fleet: Fleet):
     key, secret = f"key-{random_suffix()}", f"secret-{random_suffix()}"
     fleet.release.create_secret("bot-fault-keys", API_KEY=key, API_SECRET=secret)
     broker = {"type": "binance", "trading_mode": "live", "testnet": True, "live_trading_confirmed": True}
-    bot_id = fleet.insert(generated(20, 5000, broker=broker, credentials_secret="bot-fault-keys"))
+    market = {"data_source": "binance", "interval": "1m"}
+    bot_id = fleet.insert(a_document(data=market, broker=broker, credentials_secret="bot-fault-keys"))
     names = wait_until(lambda: environment_names(fleet, bot_id), 90, "the keys in the pod's environment")
     assert any(name.endswith("API_KEY") for name in names)
     everything = fleet.release.kubectl(
@@ -278,22 +306,3 @@ def test_the_probe_fails_when_the_loop_hangs_and_not_when_the_venue_is_away(flee
     assert not fleet.ready(away)
     for bot_id in (away, hangs):
         fleet.set_status(bot_id, "disabled")
-
-
-def test_other_resources_and_another_image_make_another_pod(fleet: Fleet):
-    bot_id = fleet.insert(generated(20, 5000))
-    fleet.wait_ready(bot_id)
-    hashed = fleet.template_hash(bot_id)
-    resources = {"requests": {"cpu": "11m", "memory": "97Mi"}, "limits": {"memory": "257Mi"}}
-    fleet.install_with({"bot": {"resources": resources}})
-    wait_until(lambda: fleet.template_hash(bot_id) != hashed, 60, "another hash for other resources")
-
-    def pod_has_them() -> bool:
-        pods = fleet.release.pods(bot_id)
-        return fleet.ready(bot_id) and pods[0]["spec"]["containers"][0]["resources"] == resources
-
-    wait_until(pod_has_them, 90, "a pod with other resources")
-    hashed = fleet.template_hash(bot_id)
-    fleet.install_with({"bot": {"resources": resources, "image": {"tag": "not-there"}}})
-    wait_until(lambda: fleet.template_hash(bot_id) != hashed, 60, "another hash for another image")
-    assert container_of(fleet, bot_id)["image"].endswith(":not-there")
