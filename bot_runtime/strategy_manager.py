@@ -171,6 +171,10 @@ class StrategyManager:
         elif instance is None:
             if not await self._resumption.holds(row):
                 await self._start(row)
+        elif row.quarantined and not instance.done:
+            # Written by another: this process trades on, but nobody can tell by its heartbeats that it does.
+            _log.warning("bot_quarantined_from_outside", bot_id=row.id, error=row.extra_metadata.get("last_error"))
+            self._later(row.id, self._stop(row.id))
         elif desired.restart:
             _log.info("bot_restarting", bot_id=row.id, reason=desired.reason)
             self._later(row.id, self._stop(row.id))

@@ -31,6 +31,31 @@ class DeleteTradingBot:
 
 
 @dataclass(frozen=True)
+class DeletePod:
+    """Delete this very pod, which gets SIGTERM and its grace time; the Deployment makes another."""
+
+    name: str
+    uid: str
+    why: str
+
+
+@dataclass(frozen=True)
+class NoteRow:
+    """Append to the bot's events in the database."""
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True)
+class QuarantineRow:
+    """Write `error` and the mark by which no process tries the bot, and tell its owner."""
+
+    message: str
+    failures: int
+
+
+@dataclass(frozen=True)
 class WriteRowError:
     """Write `error` and the message into the row; with `keep_status` the message only."""
 
@@ -64,6 +89,9 @@ Action: TypeAlias = (
     | ApplyDeployment
     | DeleteDeployment
     | DeleteTradingBot
+    | DeletePod
+    | NoteRow
+    | QuarantineRow
     | WriteRowError
     | WriteRowStopped
     | PatchStatus

@@ -146,15 +146,23 @@ def build_pod_template(workload: Workload, settings: OperatorSettings) -> Docume
         },
         "containers": [_container(workload, settings)],
         "volumes": [{"name": "tmp", "emptyDir": {}}, *bot.volumes],
-        **_placement(bot),
+        **_placement(bot, settings.recovery.node_lost_seconds),
     }
     return {"metadata": {"labels": bot_labels(settings.release, workload.bot_ids[0])}, "spec": spec}
 
 
-def _placement(bot: BotPodSettings) -> Document:
+def _placement(bot: BotPodSettings, lost_seconds: int) -> Document:
+    named = {toleration.get("key") for toleration in bot.tolerations}
+    # Sooner than the cluster's 300 s: the lease keeps a process on a lost node and a new pod apart. A toleration without
+    # a key is for every taint, these among them.
+    moving: list[Document] = [
+        {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": lost_seconds}
+        for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+        if not named & {key, None}
+    ]
     optional: Document = {
         "nodeSelector": bot.node_selector,
-        "tolerations": bot.tolerations,
+        "tolerations": [*bot.tolerations, *moving],
         "imagePullSecrets": bot.image_pull_secrets,
     }
     return {key: value for key, value in optional.items() if value}

@@ -24,6 +24,14 @@ class Metrics:
             "Bots that are kept although the table holds no row at all",
             registry=self.registry,
         )
+        self._recoveries = self._counter("recoveries", "Bots without a heartbeat, by what was done", "outcome")
+        self._recoveries_held = Gauge(
+            f"{_PREFIX}_recoveries_held",
+            "Bots without a heartbeat that are left alone, since too many are late at once",
+            registry=self.registry,
+        )
+        for done in ("pod_deleted", "quarantined"):
+            self._recoveries.labels(done)
         for outcome in Outcome:
             self._reconciles.labels(outcome)
         for source in ("database", "cluster"):
@@ -34,6 +42,12 @@ class Metrics:
 
     def read_failed(self, source: str) -> None:
         self._read_failures.labels(source).inc()
+
+    def recovered(self, outcome: str) -> None:
+        self._recoveries.labels(outcome).inc()
+
+    def recoveries_held(self, bots: int) -> None:
+        self._recoveries_held.set(bots)
 
     def swept(self, phases: Iterable[str], held: int) -> None:
         """Note what a whole sweep saw: the phase of every TradingBot, and how many bots are held."""

@@ -10,9 +10,12 @@ from bot_operator.actions import (
     ApplyDeployment,
     ApplyTradingBot,
     DeleteDeployment,
+    DeletePod,
     DeleteTradingBot,
     EmitEvent,
+    NoteRow,
     PatchStatus,
+    QuarantineRow,
     WriteRowError,
     WriteRowStopped,
 )
@@ -27,7 +30,8 @@ from bot_operator.manifests import (
 from bot_operator.naming import Workload, object_name
 from bot_operator.observed import Observed, ObservedTradingBot
 from bot_operator.record import BotRecord, Circumstances
-from bot_operator.status import FIGURES, HALTED, Phase, build_status_fields, condition, name_taken
+from bot_operator.recovery import plan_recovery
+from bot_operator.status import FIGURES, HALTED, POD_LINGERS, Phase, build_status_fields, condition, name_taken
 
 #: Phases that a bot without any workload never has: one of them says that there was a pod.
 _HAD_WORKLOAD = frozenset({Phase.PENDING, Phase.STARTING, Phase.RUNNING, Phase.STOPPING})
@@ -45,11 +49,28 @@ def plan_bot(record: BotRecord | None, observed: Observed, around: Circumstances
         return [ApplyTradingBot(build_tradingbot(record, around.settings))]
     if bot.deleting:
         return []  # its end is news, and then it is made again
-    return [
+    return _plan_recovery(record, observed, bot, around) or [
         *_plan_row(record, observed, bot),
         *_plan_status(record, observed, bot, around),
         *_plan_workload(record, observed, bot, around),
     ]
+
+
+def _plan_recovery(
+    record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances
+) -> list[Action]:
+    """The database first: what does not take a write now is no database in which a heartbeat can be missed."""
+    found = plan_recovery(record, observed, around.silent_for, around.settings, around.now)
+    if found is None:
+        return []
+    end = DeletePod(found.pod.name, found.pod.uid, found.message)
+    lost = EmitEvent("HeartbeatLost", found.message, bot.uid, warning=True)
+    if found.quarantine:
+        row = QuarantineRow(found.message, around.settings.recovery.max_recoveries)
+        return [row, EmitEvent("Quarantined", found.message, bot.uid, warning=True), end]
+    status = build_status_fields(record, observed, around.now) | {"recoveries": list(found.times)}
+    remembered = PatchStatus(build_status(object_name(record.row.id), around.settings, status))
+    return [NoteRow("heartbeat_lost", found.message), lost, remembered, end]
 
 
 def _plan_removal(observed: Observed, around: Circumstances) -> list[Action]:
@@ -130,6 +151,9 @@ def _events_of(bot: ObservedTradingBot, status: Document) -> list[Action]:
         events.append(EmitEvent(HALTED, condition(status, "Trading")["message"], bot.uid, warning=True))
     if was and not halted:
         events.append(EmitEvent("Resumed", "no halt stands any more", bot.uid))
+    lingers, before = condition(status, POD_LINGERS), condition(bot.status, POD_LINGERS)
+    if lingers and lingers["message"] != before.get("message"):
+        events.append(EmitEvent(POD_LINGERS, lingers["message"], bot.uid, warning=True))
     phase, message = status["phase"], status["message"]
     failed = phase == Phase.ERROR
     if phase != bot.phase or (failed and message != bot.status.get("message")):

@@ -11,6 +11,7 @@ from typing import assert_never
 
 import structlog
 
+from bot_core.models.bot import Quarantine
 from bot_core.models.errors import InvalidBotError, TransientError
 from bot_core.store.bots import BotStore
 from bot_operator.actions import (
@@ -18,9 +19,12 @@ from bot_operator.actions import (
     ApplyDeployment,
     ApplyTradingBot,
     DeleteDeployment,
+    DeletePod,
     DeleteTradingBot,
     EmitEvent,
+    NoteRow,
     PatchStatus,
+    QuarantineRow,
     WriteRowError,
     WriteRowStopped,
 )
@@ -30,6 +34,7 @@ from bot_operator.naming import object_name
 from bot_operator.observed import Observed
 from bot_operator.plan import plan_bot
 from bot_operator.record import BotRecord, Circumstances
+from bot_operator.recovery import HeartbeatWatch
 from bot_operator.rows import RowReader
 from bot_operator.settings import OperatorSettings
 
@@ -56,6 +61,8 @@ class Reconciler:
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
+        heartbeats: HeartbeatWatch | None = None,
+        on_recovery: Callable[[str], None] = lambda _outcome: None,
     ) -> None:
         self._settings = settings
         self._rows = rows
@@ -63,6 +70,8 @@ class Reconciler:
         self._cluster = cluster
         self._now = now
         self._monotonic = monotonic
+        self._heartbeats = heartbeats or HeartbeatWatch(settings)
+        self._on_recovery = on_recovery
         # When each status was last written. Lost with the process, which costs one write too many, no more.
         self._written: dict[int, float] = {}
 
@@ -81,6 +90,7 @@ class Reconciler:
         record = await self._rows.get(bot_id)
         observed = await self._cluster.observe(bot_id)
         empty = record is None and await self._rows.table_is_empty()
+        self._heartbeats.look(bot_id, record, observed, self._monotonic())
         since = self._monotonic() - self._written.get(bot_id, -self._settings.status_seconds)
         if record is None:
             self._written.pop(bot_id, None)
@@ -90,6 +100,7 @@ class Reconciler:
             # Half, because the ticks that look for new figures are themselves `status_seconds` apart.
             figures_due=since >= self._settings.status_seconds / 2,
             table_empty=empty,
+            silent_for=self._heartbeats.silent_for(bot_id, self._monotonic()),
         )
         return _Look(bot_id, record, observed, around)
 
@@ -104,15 +115,9 @@ class Reconciler:
                 self._written[look.bot_id] = self._monotonic()
             case ApplyDeployment(manifest):
                 observed = await self._apply_deployment(manifest, look)
-            case DeleteDeployment(uid):
-                await self._cluster.delete_deployment(object_name(look.bot_id), uid)
-                if observed.deployment is not None:
-                    observed = replace(observed, deployment=replace(observed.deployment, deleting=True))
-            case DeleteTradingBot(uid):
-                await self._cluster.delete_tradingbot(object_name(look.bot_id), uid)
-                if observed.bot is not None:
-                    observed = replace(observed, bot=replace(observed.bot, deleting=True))
-            case WriteRowError() | WriteRowStopped():
+            case DeleteDeployment() | DeleteTradingBot() | DeletePod():
+                observed = await self._delete(action, look)
+            case NoteRow() | QuarantineRow() | WriteRowError() | WriteRowStopped():
                 look = await self._write_row(action, look)
             case EmitEvent():
                 await self._emit(action, look)
@@ -121,8 +126,35 @@ class Reconciler:
         _tell(action)
         return replace(look, observed=observed)
 
-    async def _write_row(self, action: WriteRowError | WriteRowStopped, look: _Look) -> _Look:
+    async def _delete(self, action: DeleteDeployment | DeleteTradingBot | DeletePod, look: _Look) -> Observed:
+        name, observed = object_name(look.bot_id), look.observed
         match action:
+            case DeleteDeployment(uid):
+                await self._cluster.delete_deployment(name, uid)
+                if observed.deployment is not None:
+                    return replace(observed, deployment=replace(observed.deployment, deleting=True))
+            case DeleteTradingBot(uid):
+                await self._cluster.delete_tradingbot(name, uid)
+                if observed.bot is not None:
+                    return replace(observed, bot=replace(observed.bot, deleting=True))
+            case DeletePod(pod_name, uid):
+                await self._cluster.delete_pod(pod_name, uid)
+                self._on_recovery("pod_deleted")
+                pods = (replace(pod, deleting=True) if pod.uid == uid else pod for pod in observed.pods)
+                return replace(observed, pods=tuple(pods))
+            case _:
+                assert_never(action)
+        return observed
+
+    async def _write_row(self, action: NoteRow | QuarantineRow | WriteRowError | WriteRowStopped, look: _Look) -> _Look:
+        match action:
+            case NoteRow(kind, message):
+                await self._store.note(look.bot_id, kind, message)
+                return look
+            case QuarantineRow(message, failures):
+                failed_on = look.record.row.config_hash if look.record else ""
+                await self._store.failed(look.bot_id, message, quarantine=Quarantine(failures, failed_on))
+                self._on_recovery("quarantined")
             case WriteRowError(message, keep_status):
                 await self._store.failed(look.bot_id, message, keep_status=keep_status)
             case WriteRowStopped():
@@ -165,6 +197,12 @@ def _tell(action: Action) -> None:
             log("status_written", phase=manifest["status"]["phase"], message=manifest["status"]["message"])
         case DeleteDeployment(_, why) | DeleteTradingBot(_, why):
             _log.info("deleted", kind=type(action).__name__.removeprefix("Delete"), why=why)
+        case DeletePod(name, _, why):
+            _log.warning("pod_deleted", pod=name, why=why)
+        case NoteRow(kind, message):
+            _log.warning(kind, message=message)
+        case QuarantineRow(message):
+            _log.error("bot_quarantined", message=message)
         case WriteRowError(message):
             _log.warning("row_error_written", message=message)
         case WriteRowStopped():

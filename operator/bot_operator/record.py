@@ -42,6 +42,7 @@ class Circumstances:
 
     `figures_due`: enough time has passed since figures alone (balance, heartbeat …) were last written.
     `table_empty`: the table holds no row at all, which is no order to remove anything.
+    `silent_for`: seconds without a heartbeat of a pod that is ready, as far as they are the bot's own fault.
     `may_roll`: the roll-out lets this bot's pod be made anew now, as far as the fleet is concerned.
     """
 
@@ -50,3 +51,4 @@ class Circumstances:
     figures_due: bool = True
     table_empty: bool = False
     may_roll: bool = True
+    silent_for: float = 0.0

@@ -11,12 +11,15 @@ from bot_core.models.bot import BotStatus
 from bot_core.models.figures import OpenPosition
 from bot_operator.observed import Observed, ObservedPod
 from bot_operator.record import BotRecord
+from bot_operator.recovery import QUARANTINED, kept_recoveries, lingering_pod
 
 #: Fields that change all the time by themselves: written at most once in `statusSeconds`.
 FIGURES = frozenset({"balance", "totalPnl", "openPosition", "lastHeartbeat"})
 
 #: The reason of the condition `Trading` while a halt stands.
 HALTED = "Halted"
+#: The condition of a bot with a pod that should have ended long ago.
+POD_LINGERS = "PodLingers"
 
 
 class Phase(StrEnum):
@@ -86,11 +89,12 @@ def build_status_fields(record: BotRecord, observed: Observed, now: datetime) ->
     fields: dict[str, Any] = {
         "phase": verdict.phase.value,
         "observedGeneration": observed.bot.generation if observed.bot else 0,
-        "conditions": _conditions(record, verdict, pod, old, now),
+        "conditions": [*_conditions(record, verdict, pod, old, now), *_lingering(observed, old, now)],
         "message": verdict.message,
         "halted": record.halt is not None,
         "restarts": pod.restarts if pod else 0,
         "pod": pod.name if pod else None,
+        "recoveries": kept_recoveries(record, old) or None,
         "configHash": record.figures.config_hash,
         "balance": _number(row.current_balance),
         "totalPnl": _number(row.total_pnl),
@@ -126,10 +130,18 @@ def _conditions(
     ]
 
 
+def _lingering(observed: Observed, old: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
+    """A condition that is there only while it is true: a pod that does not end."""
+    text = lingering_pod(observed, now)
+    return [_condition(old, now, POD_LINGERS, on=True, reason="NodeLost", message=text)] if text else []
+
+
 def _trading(record: BotRecord, *, runs: bool) -> tuple[bool, str, str]:
     """Whether the bot trades, the reason in one word, and in words where it does not."""
     if record.halt is not None:
         return False, HALTED, str(record.halt)
+    if record.row.quarantined:
+        return False, QUARANTINED, record.last_error
     return (True, "Trading", "") if runs else (False, "NotTrading", f"the row says {record.row.status}")
 
 

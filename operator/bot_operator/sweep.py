@@ -4,6 +4,7 @@ A sweep changes nothing: whoever looks at a bot reads its row and objects again.
 one that fails does nothing at all.
 """
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -16,6 +17,7 @@ from bot_operator.metrics import Metrics
 from bot_operator.observed import Observed
 from bot_operator.plan import plan_bot
 from bot_operator.record import BotRecord, Circumstances
+from bot_operator.recovery import HeartbeatWatch
 from bot_operator.rows import RowReader
 from bot_operator.settings import OperatorSettings
 from bot_operator.workqueue import WorkQueue
@@ -34,6 +36,8 @@ class Sweep:
         health: SweepHealth,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
+        heartbeats: HeartbeatWatch | None = None,
     ) -> None:
         self._settings = settings
         self._rows = rows
@@ -42,6 +46,8 @@ class Sweep:
         self._metrics = metrics
         self._health = health
         self._now = now
+        self._monotonic = monotonic
+        self._heartbeats = heartbeats or HeartbeatWatch(settings)
         self._figures: dict[int, tuple[object, ...]] = {}  # an optimisation: lost, it costs one look at each bot
 
     async def everything(self) -> bool:
@@ -54,11 +60,13 @@ class Sweep:
             return False
         around = Circumstances(self._settings, self._now(), table_empty=not records)
         for bot_id in sorted(records.keys() | seen.keys()):
+            self._heartbeats.look(bot_id, records.get(bot_id), seen.get(bot_id, Observed()), self._monotonic())
             if _needs_a_look(records.get(bot_id), seen.get(bot_id, Observed()), around):
                 self._queue.add(bot_id, news=False)
         held = 0 if records else len(seen)
         if held:
             _log.error("table_is_empty", held=held, what="nothing is removed: reading nothing is not an order to stop")
+        self._look_for_silence()
         self._metrics.swept([item.bot.phase for item in seen.values() if item.bot is not None], held)
         self._figures = {bot_id: _figures(record) for bot_id, record in records.items()}
         self._health.succeeded()
@@ -74,12 +82,25 @@ class Sweep:
             if self._figures.get(bot_id) != figures:
                 self._queue.add(bot_id, news=False)
         self._figures = latest
+        self._heartbeats.heard(records, self._monotonic())
+        self._look_for_silence()
+
+    def _look_for_silence(self) -> None:
+        """Queue the bots whose pods are to be replaced; say so where too many are silent for that."""
+        now = self._monotonic()
+        held = self._heartbeats.held(now)
+        if held:
+            _log.error("recovery_held", silent=held, what="too many at once: it is not the bots; no pod is deleted")
+        self._metrics.recoveries_held(held)
+        for bot_id in self._heartbeats.overdue(now):
+            self._queue.add(bot_id, news=False)
 
     async def _read_rows(self) -> dict[int, BotRecord] | None:
         try:
             return await self._rows.all()
         except TradingBotError as error:
             self._metrics.read_failed("database")
+            self._heartbeats.blind()
             _log.warning("rows_not_read", error=str(error), what="nothing is removed")
             return None
 
@@ -88,6 +109,7 @@ class Sweep:
             return await self._cluster.observe_all()
         except TradingBotError as error:
             self._metrics.read_failed("cluster")
+            self._heartbeats.blind()
             _log.warning("cluster_not_read", error=str(error), what="nothing is removed")
             return None
 

@@ -128,7 +128,8 @@ class ClusterBuilder:
         return self._with(deployment=replace(deployment, **changes))
 
     def with_pod(self, **changes: Any) -> ClusterBuilder:
-        pod = ObservedPod(name=f"bot-{self.of.row.id}-abc", created="2026-03-01T11:00:00Z", started=True)
+        name = f"bot-{self.of.row.id}-abc"
+        pod = ObservedPod(name=name, created="2026-03-01T11:00:00Z", started=True, uid=f"uid-of-{name}")
         return self._with(pods=(*self.observed.pods, replace(pod, **changes)))
 
     def running(self) -> ClusterBuilder:

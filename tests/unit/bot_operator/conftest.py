@@ -15,6 +15,7 @@ from bot_core.store.upgrade import upgrade
 from bot_operator.health import SweepHealth
 from bot_operator.metrics import Metrics
 from bot_operator.reconciler import Reconciler
+from bot_operator.recovery import HeartbeatWatch
 from bot_operator.rows import RowReader
 from bot_operator.sweep import Sweep
 from bot_operator.workqueue import WorkQueue
@@ -31,6 +32,7 @@ class World:
         self.store = BotStore(database, actor="test")
         self.cluster = FakeCluster()
         self.metrics = Metrics()
+        self.recovered: list[str] = []
         self.health = SweepHealth(30, monotonic=lambda: self.seconds)
         self.restart_operator()
 
@@ -39,13 +41,16 @@ class World:
         settings = some_settings()
         rows = RowReader(self.store, ProjectionStore(self.database))
         store = BotStore(self.database, actor="operator")
+        heartbeats = HeartbeatWatch(settings)
         self.reconciler = Reconciler(
-            settings, rows, store, self.cluster, now=lambda: NOW, monotonic=lambda: self.seconds
-        )
+            settings, rows, store, self.cluster, now=lambda: NOW, monotonic=lambda: self.seconds,
+            heartbeats=heartbeats, on_recovery=self.recovered.append,
+        )  # fmt: skip
         self.queued: list[int] = []
         self.sweep = Sweep(
-            settings, rows, self.cluster, _Noting(self.queued), self.metrics, self.health, now=lambda: NOW
-        )
+            settings, rows, self.cluster, _Noting(self.queued), self.metrics, self.health, now=lambda: NOW,
+            monotonic=lambda: self.seconds, heartbeats=heartbeats,
+        )  # fmt: skip
 
     async def insert(self, document: dict[str, object] | None = None) -> int:
         return await self.store.insert(document or a_document(), await self.store.user("trader@example.com"))
