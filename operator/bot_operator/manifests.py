@@ -153,8 +153,8 @@ def build_pod_template(workload: Workload, settings: OperatorSettings) -> Docume
 
 def _placement(bot: BotPodSettings, lost_seconds: int) -> Document:
     named = {toleration.get("key") for toleration in bot.tolerations}
-    # Sooner than the cluster's 300 s: the lease keeps a process on a lost node and a new pod apart. A toleration without
-    # a key is for every taint, these among them.
+    # Sooner than the cluster's 300 s: the lease keeps a process on a lost node and a new pod apart. A toleration
+    # without a key is for every taint, these among them.
     moving: list[Document] = [
         {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": lost_seconds}
         for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")

@@ -118,14 +118,27 @@ def _as_stored(trade: Trade) -> tuple[Any, ...]:
     return (entry_time, entry_price, size, exit_time, exit_price, gross, net, commission, trade.exit_reason)
 
 
-def freeze_process_of(pod: Mapping[str, Any]) -> bool:
-    """SIGSTOP the bot's process of a pod whose node is this machine; False where no such process is seen here."""
+def processes_of(pod: Mapping[str, Any]) -> list[int]:
+    """The ids of a pod's processes where its node is this machine; empty where they are not seen here, or ended."""
     marker = f"POD_UID={pod['metadata']['uid']}".encode()
-    found = False
+    found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
             with contextlib.suppress(OSError):
                 if marker in (folder / "environ").read_bytes().split(b"\0"):
-                    os.kill(int(folder.name), signal.SIGSTOP)
-                    found = True
+                    found.append(int(folder.name))
     return found
+
+
+def freeze_process_of(pod: Mapping[str, Any]) -> bool:
+    """SIGSTOP the bot's process of a pod; False where no such process is seen here."""
+    return signal_processes_of(pod, signal.SIGSTOP)
+
+
+def signal_processes_of(pod: Mapping[str, Any], number: signal.Signals) -> bool:
+    """Send a signal to every process of a pod; False where none is seen here."""
+    found = processes_of(pod)
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+    return bool(found)

@@ -113,7 +113,7 @@ def test_a_new_pod_or_container_has_the_whole_time_again(change: dict[str, objec
     seen = Watched()
     seen.look(0)
     (pod,) = seen.cluster[1].observed.pods
-    seen.cluster[1] = seen.cluster[1].without_pods()._with(pods=(replace(pod, **change),))  # noqa: SLF001  # a builder
+    seen.cluster[1] = seen.cluster[1].without_pods()._with(pods=(replace(pod, **change),))  # a builder
     seen.look(LIMIT - 1)
     assert seen.watch.silent_for(1, LIMIT + 1) == 2
 

@@ -18,7 +18,7 @@ LIMIT = 120.0
 async def a_silent_bot(world: "World", *, told: bool = True) -> int:
     """A bot that runs, beats once, and then no more for as long as the operator waits."""
     bot_id: int = await world.a_running_bot()
-    document = a_document(notifications={"error_notifications": told})
+    document = a_document(notifications={"error_notifications": told, "telegram_enabled": True})
     await world.change(bot_id, last_heartbeat=NOW, config=document)
     await world.settle()
     await go_by(world, LIMIT)
@@ -109,7 +109,7 @@ async def test_a_database_that_takes_no_write_keeps_the_pod(world: "World", monk
     async def refuse(*_: object, **__: object) -> None:
         raise TransientError("read-only")
 
-    monkeypatch.setattr(world.reconciler._store, "note", refuse)  # noqa: SLF001  # no SQLite refuses one write and reads
+    monkeypatch.setattr(world.reconciler._store, "note", refuse)  # no SQLite refuses one write and reads
     with pytest.raises(TransientError):
         await world.reconciler.reconcile(bot_id)
     assert deleted(world) == []
