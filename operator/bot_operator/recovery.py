@@ -16,6 +16,8 @@ from bot_operator.settings import OperatorSettings, RecoverySettings
 
 #: The runtime's own defaults, where the chart's `bot.env` does not say otherwise.
 _BEAT_SECONDS, _LEASE_SECONDS = 10.0, 30.0
+#: Reads of a busy database may be so many seconds apart.
+_SHORTEST_GAP = 30.0
 #: How long a pod may outlive the time at which it was to be killed, before somebody is told: seconds.
 _LINGER_SECONDS = 60.0
 #: The reason of the condition `Trading` of a bot in quarantine.
@@ -65,10 +67,14 @@ class HeartbeatWatch:
     def __init__(self, settings: OperatorSettings) -> None:
         self._settings = settings.recovery
         self.limit = silence_seconds(settings)
+        # Who looks away for longer (a machine that was suspended) has not seen a silence.
+        self._longest_gap = max(self.limit / 2, 3 * settings.status_seconds, _SHORTEST_GAP)
+        self._looked = float("-inf")
         self._seen: dict[int, _Sighting] = {}
 
     def look(self, bot_id: int, record: BotRecord | None, observed: Observed, now: float) -> None:
         """Note a bot whose row and objects were just read."""
+        self._notice_gap(now)
         pod = observed.pod
         if record is None or pod is None or not claims_to_work(record, observed):
             self._seen.pop(bot_id, None)
@@ -80,12 +86,18 @@ class HeartbeatWatch:
 
     def heard(self, records: Mapping[int, BotRecord], now: float) -> None:
         """Note all rows that were just read, without a look at the cluster."""
+        self._notice_gap(now)
         for bot_id, old in list(self._seen.items()):
             record = records.get(bot_id)
             if record is None or record.row.status != BotStatus.RUNNING:
                 del self._seen[bot_id]
             elif record.row.last_heartbeat != old.beat:
                 self._seen[bot_id] = _Sighting(old.pod, old.restarts, record.row.last_heartbeat, now)
+
+    def _notice_gap(self, now: float) -> None:
+        if now - self._looked > self._longest_gap:
+            self.blind()
+        self._looked = now
 
     def blind(self) -> None:
         """A read failed: who could not be seen was not silent, and each bot has its whole time again."""

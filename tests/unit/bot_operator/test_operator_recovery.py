@@ -8,6 +8,7 @@ from bot_operator.manifests import build_pod_template
 from bot_operator.naming import Workload
 from bot_operator.observed import Observed
 from bot_operator.plan import plan_bot
+from bot_operator.record import BotRecord
 from bot_operator.recovery import HeartbeatWatch, beat_seconds, lingering_pod, plan_recovery, silence_seconds
 from bot_operator.settings import OperatorSettings
 from bot_operator.status import build_status_fields, condition
@@ -64,12 +65,24 @@ class Watched:
 
     def __init__(self, bots: int = 1, settings: OperatorSettings | None = None) -> None:
         self.watch = HeartbeatWatch(settings or some_settings())
+        self.now = 0.0
         self.rows = {
             number: a_row(number).says("running").with_figures("1", "0", EARLIER) for number in range(1, bots + 1)
         }
         self.cluster = {number: a_bot(number, row).running() for number, row in self.rows.items()}
 
+    def watched_until(self, now: float) -> None:
+        """Rows are read every 15 s until then."""
+        while self.now + 15 < now:
+            self.now += 15
+            self.watch.heard(self.records(), self.now)
+        self.now = now
+
+    def records(self) -> dict[int, BotRecord]:
+        return {number: row.record() for number, row in self.rows.items()}
+
     def look(self, now: float) -> None:
+        self.watched_until(now)
         for number, row in self.rows.items():
             self.watch.look(number, row.record(), self.cluster[number].observed, now)
 
@@ -80,7 +93,8 @@ class Watched:
             self.rows[number] = self.rows[number].with_figures("1", "0", last + timedelta(seconds=seconds))
 
     def heard(self, now: float) -> None:
-        self.watch.heard({number: row.record() for number, row in self.rows.items()}, now)
+        self.watched_until(now)
+        self.watch.heard(self.records(), now)
 
 
 def test_a_heartbeat_that_does_not_change_for_all_intervals_is_silence() -> None:
@@ -94,6 +108,7 @@ def test_a_heartbeat_that_does_not_change_for_all_intervals_is_silence() -> None
 
 def test_an_old_heartbeat_at_the_first_look_is_no_silence_yet() -> None:
     seen = Watched()
+    seen.now = 1_000_000
     seen.look(1_000_000)
     assert seen.watch.silent_for(1, 1_000_000) == 0
 
@@ -116,6 +131,14 @@ def test_a_new_pod_or_container_has_the_whole_time_again(change: dict[str, objec
     seen.cluster[1] = seen.cluster[1].without_pods()._with(pods=(replace(pod, **change),))  # a builder
     seen.look(LIMIT - 1)
     assert seen.watch.silent_for(1, LIMIT + 1) == 2
+
+
+def test_a_process_that_was_suspended_has_seen_no_silence() -> None:
+    seen = Watched()
+    seen.look(0)
+    seen.now = 10 * LIMIT
+    seen.look(10 * LIMIT)
+    assert seen.watch.silent_for(1, 10 * LIMIT) == 0
 
 
 def not_due() -> list[tuple[str, RowBuilder, ClusterBuilder]]:
@@ -156,6 +179,7 @@ def test_a_failed_read_gives_every_bot_its_whole_time_again() -> None:
     assert seen.watch.overdue(LIMIT) == []
     seen.heard(LIMIT)
     seen.look(LIMIT + 1)
+    seen.heard(2 * LIMIT)
     assert seen.watch.overdue(2 * LIMIT) == []
     assert seen.watch.overdue(2 * LIMIT + 1) == [1, 2]
 
@@ -166,6 +190,7 @@ def test_a_failed_read_gives_every_bot_its_whole_time_again() -> None:
 def test_too_many_at_once_are_not_the_bots_fault(bots: int, silent: int, held: int) -> None:
     seen = Watched(bots)
     seen.look(0)
+    seen.watched_until(LIMIT)
     seen.beat(*range(silent + 1, bots + 1))
     seen.heard(LIMIT)
     assert seen.watch.held(LIMIT) == held

@@ -26,9 +26,12 @@ async def a_silent_bot(world: "World", *, told: bool = True) -> int:
 
 
 async def go_by(world: "World", seconds: float) -> None:
-    world.queued.clear()
-    world.seconds += seconds
-    await world.sweep.figures()
+    """Rows are read every 15 s, and at the end."""
+    until = world.seconds + seconds
+    while world.seconds < until:
+        world.queued.clear()
+        world.seconds = min(until, world.seconds + 15)
+        await world.sweep.figures()
 
 
 async def mend(world: "World", bot_id: int) -> None:
