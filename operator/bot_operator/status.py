@@ -53,6 +53,8 @@ def judge(record: BotRecord, observed: Observed) -> Verdict:  # noqa: PLR0911  #
         return Verdict(Phase.PENDING, "waits for the previous pod to end")
     if deployment is not None and deployment.failure:
         return Verdict(Phase.ERROR, deployment.failure)
+    if record.row.quarantined:
+        return Verdict(Phase.ERROR, record.last_error)  # whatever its pod does, it idles
     if observed.pod is None:
         return Verdict(Phase.PENDING)
     return _judge_pod(record, observed, observed.pod)

@@ -108,7 +108,7 @@ def test_a_silent_bot_gets_new_pods_then_quarantine_with_a_message_and_is_healed
     (message,) = fleet.sql("SELECT priority, content->>'message' FROM msg_messages WHERE message_type = 'error'")
     assert message[0] == "CRITICAL"
     assert "no heartbeat for" in message[1]
-    wait_until(lambda: fleet.release.status(bot_id).get("phase") == "Error", 30, "phase Error")
+    wait_until(lambda: fleet.release.status(bot_id).get("phase") == "Error", 60, "phase Error")
     status = fleet.release.status(bot_id)
     assert len(status["recoveries"]) == 2
     (trading,) = [item for item in status["conditions"] if item["type"] == "Trading"]

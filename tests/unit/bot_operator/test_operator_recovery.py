@@ -259,6 +259,8 @@ def test_a_status_keeps_its_recoveries_until_a_quarantine_is_healed() -> None:
     mark = {"since": "2026-03-01T11:00:00+00:00", "failures": 3}
     quarantined = RUNNING.says("error", quarantined=mark, last_error="quarantined: no heartbeat")
     cluster = a_bot(7, RUNNING).running().saying(recoveries=times(20, 10, 5))
+    for ends in (cluster.without_pods(), cluster.without_pods().with_pod(started=False)):
+        assert build_status_fields(quarantined.record(), ends.observed, NOW)["phase"] == "Error"
     status = build_status_fields(quarantined.record(), cluster.observed, NOW)
     assert status["recoveries"] == times(20, 10, 5)
     assert status["phase"] == "Error"
