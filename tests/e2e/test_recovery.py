@@ -138,7 +138,7 @@ def test_a_silent_bot_gets_new_pods_then_quarantine_with_a_message_and_is_healed
     assert len(fleet.events(bot_id, "heartbeat_lost")) == 2
 
 
-def test_a_forced_delete_while_the_process_lives_makes_no_second_trader(new_fleet):
+def test_a_forced_delete_of_a_frozen_pod_makes_no_second_trader(new_fleet):
     fleet: Fleet = new_fleet(bot={"terminationGracePeriodSeconds": 120})
     document = generated(10, 900)
     bot_id = fleet.insert(document)
@@ -160,10 +160,10 @@ def test_a_forced_delete_while_the_process_lives_makes_no_second_trader(new_flee
         assert lease(fleet, bot_id) == (f"pod:{uid(new)}", epoch + 1)
         assert waited > LEASE_SECONDS - 2  # a heartbeat was up to a second old
         before = orders(fleet, bot_id, f"epoch = {epoch}")
-        wait_until(lambda: orders(fleet, bot_id, f"epoch = {epoch + 1}") > 0, 60, "an order of the new pod")
-        assert processes_of(old), "the old process should have lived until now"
     finally:
-        signal_processes_of(old, signal.SIGCONT)
+        # The kubelet of this node is not lost, and kills what is left of the pod when its time is over.
+        print(f"the old process wakes beside the new pod: {signal_processes_of(old, signal.SIGCONT)}")
+    wait_until(lambda: orders(fleet, bot_id, f"epoch = {epoch + 1}") > 0, 60, "an order of the new pod")
     wait_until(lambda: not processes_of(old), 150, "the old process's end")
     assert orders(fleet, bot_id, f"epoch = {epoch}") == before
     assert_single(fleet, bot_id, document)
