@@ -106,7 +106,8 @@ class HeartbeatWatch:
     def silent_for(self, bot_id: int, now: float) -> float:
         """Seconds without a heartbeat that are the bot's own fault; 0 while so many are late that they are not."""
         seen = self._seen.get(bot_id)
-        return 0.0 if seen is None or self.held(now) else now - seen.since
+        silent = 0.0 if seen is None else now - seen.since
+        return 0.0 if silent >= self.limit and self.held(now) else silent
 
     def overdue(self, now: float) -> list[int]:
         """The bots that have fallen silent and are not held."""
