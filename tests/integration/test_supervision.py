@@ -7,13 +7,14 @@ import aiohttp
 import pytest
 from sqlalchemy import func, select, text
 
-from bot_core.models.bot import Quarantine
+from bot_core.models.bot import BotStatus, Quarantine
 from bot_core.models.config import BotConfig
 from bot_core.models.errors import TransientError
 from bot_core.models.extensions import Group, use_extensions
 from bot_core.schema import leases, messages, orders
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
+from bot_core.store.leases import LeaseStore
 from bot_runtime import liveness, plugins, strategy_manager
 from bot_runtime.brokers.paper import PaperBroker
 from bot_runtime.engine import bot_instance
@@ -196,6 +197,21 @@ async def test_a_running_bot_that_another_process_quarantines_ends_leaves_the_ma
         assert (row.status, row.extra_metadata["last_error"]) == ("error", "quarantined: no heartbeat")
         assert row.quarantined
         await _heal(seen, bot_id, "starting")
+
+
+async def test_nobody_writes_running_over_a_quarantine(sqlite_url: str) -> None:
+    bot_id = await new_bot(sqlite_url)
+    database = Database(sqlite_url)
+    store = BotStore(database, actor="test")
+    held = await LeaseStore(database, "a process").acquire(bot_id)
+    row = await store.get(bot_id)
+    assert held is not None
+    assert row is not None
+    await store.failed(bot_id, "no heartbeat", quarantine=Quarantine(3, row.config_hash))
+    assert not await store.observe(held, BotStatus.RUNNING)
+    await store.request(bot_id, BotStatus.STARTING)
+    assert await store.observe(held, BotStatus.RUNNING)
+    await database.aclose()
 
 
 async def test_the_end_of_a_process_does_not_heal_a_quarantine_that_it_has_not_seen(sqlite_url: str) -> None:
