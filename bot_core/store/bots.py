@@ -148,7 +148,7 @@ class BotStore:
         async with self.database.write() as connection:
             await lease.check(connection)
             row = await _locked(connection, bot_id)
-            if row is None or not may_write(row.status, status) or not desired_state(row).run:
+            if row is None or row.quarantined or not may_write(row.status, status) or not desired_state(row).run:
                 return False
             now = datetime.now(UTC)
             values: dict[str, Any] = {"status": status, "updated_at": now}
@@ -181,6 +181,8 @@ class BotStore:
             if row is None:
                 return None
             reason = stopped_by(row)
+            if reason is StoppedBy.SHUTDOWN and row.quarantined:
+                return None  # `stopped` would heal it
             if reason is StoppedBy.SHUTDOWN and row.status in {*REQUESTS, BotStatus.STARTING, BotStatus.ENABLED}:
                 return None  # somebody wrote a request while we were leaving: it stands for the next process
             metadata = row.extra_metadata | {"stopped_by": reason}

@@ -20,6 +20,7 @@ from bot_operator.kube import Kube
 from bot_operator.metrics import Metrics
 from bot_operator.naming import labelled_bot_id, named_bot_id
 from bot_operator.reconciler import Reconciler
+from bot_operator.recovery import HeartbeatWatch
 from bot_operator.rows import RowReader
 from bot_operator.settings import OperatorSettings
 from bot_operator.sweep import Sweep
@@ -65,14 +66,17 @@ class OperatorApp:
             cluster,
             on_verdict=lambda showing: metrics.judged(showing.verdict),
         )
+        heartbeats = HeartbeatWatch(settings)
         watcher = Watcher(
-            Sweep(settings, rows, cluster, gate, queue, metrics, health),
+            Sweep(settings, rows, cluster, gate, queue, metrics, health, heartbeats=heartbeats),
             queue.add,
             poll_seconds=settings.poll_seconds,
             status_seconds=settings.status_seconds,
             listen=None if database.is_sqlite else lambda wake: Listener(database.url, wake).run(),
         )
-        reconciler = Reconciler(settings, rows, store, cluster, gate)
+        reconciler = Reconciler(
+            settings, rows, store, cluster, gate, heartbeats=heartbeats, on_recovery=metrics.recovered
+        )
         return cls(settings, port, database, cluster, queue, reconciler, watcher, metrics, health)
 
     async def run(self) -> None:

@@ -169,21 +169,36 @@ def build_pod_template(workload: Workload, settings: OperatorSettings, shape: Po
         },
         "containers": [_container(workload, settings, shape)],
         "volumes": [{"name": "tmp", "emptyDir": {}}, *bot.volumes],
-        **_placement(bot, shape.kubernetes),
+        **_placement(settings, shape.kubernetes),
     }
     labels = shape.kubernetes.labels | bot_labels(settings.release, workload.bot_ids[0])
     return {"metadata": {"labels": labels}, "spec": spec}
 
 
-def _placement(bot: BotPodSettings, asked: KubernetesConfig) -> Document:
+def _placement(settings: OperatorSettings, asked: KubernetesConfig) -> Document:
     """A key that the policy opens to documents is theirs to set, also over the chart's own value."""
+    bot = settings.bot
+    tolerations = [*bot.tolerations, *map(_toleration, asked.tolerations)]
     optional: Document = {
         "nodeSelector": bot.node_selector | asked.node_selector,
-        "tolerations": [*bot.tolerations, *map(_toleration, asked.tolerations)],
+        "tolerations": [*tolerations, *_leaving_lost_nodes(tolerations, settings.recovery.node_lost_seconds)],
         "priorityClassName": asked.priority_class,
         "imagePullSecrets": bot.image_pull_secrets,
     }
     return {key: value for key, value in optional.items() if value}
+
+
+def _leaving_lost_nodes(given: list[Document], seconds: int) -> list[Document]:
+    """Sooner than the cluster's 300 s: the lease keeps a process on a lost node and a new pod apart.
+
+    What the chart or the document says of such a taint stands; a toleration without a key is for every taint.
+    """
+    named = {item.get("key") or None for item in given if item.get("effect") in {None, "", "NoExecute"}}
+    return [
+        {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}
+        for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+        if not named & {key, None}
+    ]
 
 
 def _toleration(asked: Toleration) -> Document:

@@ -32,6 +32,14 @@ class Metrics:
             registry=self.registry,
         )
         self.judged(Verdict())
+        self._recoveries = self._counter("recoveries", "Bots without a heartbeat, by what was done", "outcome")
+        self._recoveries_held = Gauge(
+            f"{_PREFIX}_recoveries_held",
+            "Bots without a heartbeat that are left alone, since too many are late at once",
+            registry=self.registry,
+        )
+        for done in ("pod_deleted", "quarantined"):
+            self._recoveries.labels(done)
         for outcome in Outcome:
             self._reconciles.labels(outcome)
         for source in ("database", "cluster"):
@@ -48,6 +56,12 @@ class Metrics:
         self._held.set(len(verdict.held))
         for level in Level:
             self._brake.labels(level).set(level is verdict.level)
+
+    def recovered(self, outcome: str) -> None:
+        self._recoveries.labels(outcome).inc()
+
+    def recoveries_held(self, bots: int) -> None:
+        self._recoveries_held.set(bots)
 
     def swept(self, phases: Iterable[str]) -> None:
         """Note what a whole sweep saw: the phase of every TradingBot."""

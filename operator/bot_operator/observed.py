@@ -50,7 +50,10 @@ class ObservedDeployment:
 
 @dataclass(frozen=True)
 class ObservedPod:
-    """`trouble` is why it does not run, in the cluster's words; `failing` that it won't without help."""
+    """`trouble` is why it does not run, in the cluster's words; `failing` that it won't without help.
+
+    `end_due` is when a pod that is being deleted was to be killed at the latest.
+    """
 
     name: str
     created: str
@@ -60,6 +63,8 @@ class ObservedPod:
     restarts: int = 0
     trouble: str = ""
     failing: bool = False
+    uid: str = ""
+    end_due: str = ""
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,8 @@ def parse_pod(document: Mapping[str, Any]) -> ObservedPod:
         restarts=sum(int(container.get("restartCount", 0)) for container in containers),
         trouble=trouble,
         failing=failing,
+        uid=str(meta.get("uid", "")),
+        end_due=str(meta.get("deletionTimestamp", "")),
     )
 
 

@@ -12,9 +12,12 @@ from bot_operator.actions import (
     ApplyDeployment,
     ApplyTradingBot,
     DeleteDeployment,
+    DeletePod,
     DeleteTradingBot,
     EmitEvent,
+    NoteRow,
     PatchStatus,
+    QuarantineRow,
     RestoreDeployment,
     RestoreStatus,
     RestoreTradingBot,
@@ -29,7 +32,8 @@ from bot_operator.naming import Workload, object_name
 from bot_operator.observed import Observed, ObservedDeployment, ObservedTradingBot
 from bot_operator.placement import Placement, place
 from bot_operator.record import BotRecord, Circumstances, Hold
-from bot_operator.status import FIGURES, HALTED, Phase, build_status_fields, condition, name_taken
+from bot_operator.recovery import plan_recovery
+from bot_operator.status import FIGURES, HALTED, POD_LINGERS, Phase, build_status_fields, condition, name_taken
 
 #: Phases that a bot without any workload never has: one of them says that there was a pod.
 _HAD_WORKLOAD = frozenset({Phase.PENDING, Phase.STARTING, Phase.RUNNING, Phase.STOPPING})
@@ -51,11 +55,29 @@ def plan_bot(record: BotRecord | None, observed: Observed, around: Circumstances
     if bot is None or first:
         return first  # the rest needs its uid and generation: the next plan
     placement = _place(record, observed, around)
-    return [
+    return _plan_recovery(record, observed, bot, around, placement) or [
         *_plan_row(record, observed, bot, placement),
         *_plan_status(record, observed, bot, around, placement),
         *_plan_workload(record, observed, bot, around, placement),
     ]
+
+
+def _plan_recovery(
+    record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances, placement: Placement
+) -> list[Action]:
+    """The database first: what does not take a write now is no database in which a heartbeat can be missed."""
+    found = plan_recovery(record, observed, around.silent_for, around.settings, around.now)
+    if found is None:
+        return []
+    end = DeletePod(found.pod.name, found.pod.uid, found.message)
+    lost = EmitEvent("HeartbeatLost", found.message, bot.uid, warning=True)
+    if found.quarantine:
+        row = QuarantineRow(found.message, around.settings.recovery.max_recoveries)
+        return [row, EmitEvent("Quarantined", found.message, bot.uid, warning=True), end]
+    fields = build_status_fields(record, observed, around.now, placement=placement)
+    status = fields | {"recoveries": list(found.times)}
+    remembered = PatchStatus(build_status(object_name(record.row.id), around.settings, status))
+    return [NoteRow("heartbeat_lost", found.message), lost, remembered, end]
 
 
 def _plan_held(observed: Observed, hold: Hold, around: Circumstances) -> list[Action]:
@@ -144,7 +166,7 @@ def _plan_row_error(record: BotRecord, message: str, uid: str, reason: str) -> l
 def _plan_status(
     record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances, placement: Placement
 ) -> list[Action]:
-    status = build_status_fields(record, observed, around.now, placement)
+    status = build_status_fields(record, observed, around.now, placement=placement)
     edited = foreign_status(bot.document, status)
     if edited:
         restore = RestoreStatus(build_status(object_name(record.row.id), around.settings, status), edited)
@@ -170,6 +192,9 @@ def _events_of(bot: ObservedTradingBot, status: Document) -> list[Action]:
         events.append(EmitEvent(HALTED, condition(status, "Trading")["message"], bot.uid, warning=True))
     if was and not halted:
         events.append(EmitEvent("Resumed", "no halt stands any more", bot.uid))
+    lingers, before = condition(status, POD_LINGERS), condition(bot.status, POD_LINGERS)
+    if lingers and lingers["message"] != before.get("message"):
+        events.append(EmitEvent(POD_LINGERS, lingers["message"], bot.uid, warning=True))
     phase, message = status["phase"], status["message"]
     failed = phase == Phase.ERROR
     if phase != bot.phase or (failed and message != bot.status.get("message")):

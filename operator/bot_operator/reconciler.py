@@ -11,6 +11,7 @@ from typing import Any, assert_never
 
 import structlog
 
+from bot_core.models.bot import Quarantine
 from bot_core.models.brake import TableState
 from bot_core.models.errors import InvalidBotError, SchemaMissingError, TransientError
 from bot_core.store.bots import BotStore
@@ -19,12 +20,17 @@ from bot_operator.actions import (
     ApplyDeployment,
     ApplyTradingBot,
     DeleteDeployment,
+    DeletePod,
     DeleteTradingBot,
+    Deletion,
     EmitEvent,
+    NoteRow,
     PatchStatus,
+    QuarantineRow,
     RestoreDeployment,
     RestoreStatus,
     RestoreTradingBot,
+    RowWrite,
     WriteRowError,
     WriteRowRefusal,
     WriteRowStopped,
@@ -35,8 +41,10 @@ from bot_operator.gate import Gate
 from bot_operator.manifests import Document, build_event
 from bot_operator.naming import object_name
 from bot_operator.observed import Observed, ObservedDeployment, ObservedTradingBot
+from bot_operator.operator_log import tell
 from bot_operator.plan import plan_bot
 from bot_operator.record import BotRecord, Circumstances, Hold
+from bot_operator.recovery import HeartbeatWatch
 from bot_operator.rows import RowReader
 from bot_operator.settings import OperatorSettings
 
@@ -64,6 +72,8 @@ class Reconciler:
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
+        heartbeats: HeartbeatWatch | None = None,
+        on_recovery: Callable[[str], None] = lambda _outcome: None,
     ) -> None:
         self._settings = settings
         self._rows = rows
@@ -72,6 +82,8 @@ class Reconciler:
         self._gate = gate
         self._now = now
         self._monotonic = monotonic
+        self._heartbeats = heartbeats or HeartbeatWatch(settings)
+        self._on_recovery = on_recovery
         # When each status was last written. Lost with the process, which costs one write too many, no more.
         self._written: dict[int, float] = {}
 
@@ -94,6 +106,7 @@ class Reconciler:
         record = await self._record(bot_id)
         observed = await self._cluster.observe(bot_id)
         hold = await self._hold(bot_id, record, observed)
+        self._heartbeats.look(bot_id, record, observed, self._monotonic())
         since = self._monotonic() - self._written.get(bot_id, -self._settings.status_seconds)
         if record is None:
             self._written.pop(bot_id, None)
@@ -108,6 +121,7 @@ class Reconciler:
             figures_due=since >= self._settings.status_seconds / 2,
             hold=hold,
             last=self._rows.last(bot_id) if record is None else None,
+            silent_for=self._heartbeats.silent_for(bot_id, self._monotonic()),
         )
         return _Look(bot_id, record, observed, around)
 
@@ -138,26 +152,47 @@ class Reconciler:
                 observed = replace(observed, bot=await self._write_tradingbot(action, look))
             case ApplyDeployment() | RestoreDeployment():
                 observed = replace(observed, deployment=await self._write_deployment(action, look))
-            case DeleteDeployment(uid):
-                await self._cluster.delete_deployment(object_name(look.bot_id), uid)
-                self._gate.noted(look.bot_id, runs=False)
-                if observed.deployment is not None:
-                    observed = replace(observed, deployment=replace(observed.deployment, deleting=True))
-            case DeleteTradingBot(uid):
-                await self._cluster.delete_tradingbot(object_name(look.bot_id), uid)
-                if observed.bot is not None:
-                    observed = replace(observed, bot=replace(observed.bot, deleting=True))
-            case WriteRowError() | WriteRowStopped() | WriteRowRefusal():
+            case DeleteDeployment() | DeleteTradingBot() | DeletePod():
+                observed = await self._delete(action, look)
+            case NoteRow() | QuarantineRow() | WriteRowError() | WriteRowStopped() | WriteRowRefusal():
                 look = await self._write_row(action, look)
             case EmitEvent():
                 await self._emit(action, look)
             case _:
                 assert_never(action)
-        _tell(action)
+        tell(action)
         return replace(look, observed=observed)
 
-    async def _write_row(self, action: WriteRowError | WriteRowStopped | WriteRowRefusal, look: _Look) -> _Look:
+    async def _delete(self, action: Deletion, look: _Look) -> Observed:
+        name, observed = object_name(look.bot_id), look.observed
         match action:
+            case DeleteDeployment(uid):
+                await self._cluster.delete_deployment(name, uid)
+                self._gate.noted(look.bot_id, runs=False)
+                if observed.deployment is not None:
+                    return replace(observed, deployment=replace(observed.deployment, deleting=True))
+            case DeleteTradingBot(uid):
+                await self._cluster.delete_tradingbot(name, uid)
+                if observed.bot is not None:
+                    return replace(observed, bot=replace(observed.bot, deleting=True))
+            case DeletePod(pod_name, uid):
+                await self._cluster.delete_pod(pod_name, uid)
+                self._on_recovery("pod_deleted")
+                pods = (replace(pod, deleting=True) if pod.uid == uid else pod for pod in observed.pods)
+                return replace(observed, pods=tuple(pods))
+            case _:
+                assert_never(action)
+        return observed
+
+    async def _write_row(self, action: RowWrite, look: _Look) -> _Look:
+        match action:
+            case NoteRow(kind, message):
+                await self._store.note(look.bot_id, kind, message)
+                return look
+            case QuarantineRow(message, failures):
+                failed_on = look.record.row.config_hash if look.record else ""
+                await self._store.failed(look.bot_id, message, quarantine=Quarantine(failures, failed_on))
+                self._on_recovery("quarantined")
             case WriteRowError(message, keep_status):
                 await self._store.failed(look.bot_id, message, keep_status=keep_status)
             case WriteRowRefusal(message):
@@ -226,28 +261,3 @@ def _must_be(held: Mapping[str, Any], manifest: Document) -> None:
     if left:
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         raise TransientError(f"{kind} {name} was put back, and the cluster changed it again: {', '.join(left.fields)}")
-
-
-def _tell(action: Action) -> None:
-    match action:
-        case ApplyTradingBot() | ApplyDeployment():
-            _log.info("applied", kind=action.manifest["kind"])
-        case (
-            RestoreTradingBot(manifest, fields) | RestoreDeployment(manifest, fields) | RestoreStatus(manifest, fields)
-        ):
-            _log.warning("restored", kind=manifest["kind"], fields=fields)
-        case PatchStatus(manifest, figures_only):
-            log = _log.debug if figures_only else _log.info
-            log("status_written", phase=manifest["status"]["phase"], message=manifest["status"]["message"])
-        case DeleteDeployment(_, why) | DeleteTradingBot(_, why):
-            _log.info("deleted", kind=type(action).__name__.removeprefix("Delete"), why=why)
-        case WriteRowError(message):
-            _log.warning("row_error_written", message=message)
-        case WriteRowRefusal(message):
-            _log.warning("row_refusal_written", message=message)
-        case WriteRowStopped():
-            _log.info("row_stopped_written")
-        case EmitEvent(reason, message):
-            _log.debug("event_written", reason=reason, message=message)
-        case _:
-            assert_never(action)

@@ -63,6 +63,7 @@ class Circumstances:
     `figures_due`: enough time has passed since figures alone (balance, heartbeat …) were last written.
     `hold`: the safety brake holds the removal of a bot whose row is gone; None where it may be removed.
     `last`: its record as it was last read, if this process has read it.
+    `silent_for`: seconds without a heartbeat of a pod that is ready, as far as they are the bot's own fault.
     `may_roll`: the roll-out lets this bot's pod be made anew now, as far as the fleet is concerned.
     """
 
@@ -72,3 +73,4 @@ class Circumstances:
     hold: Hold | None = None
     last: BotRecord | None = None
     may_roll: bool = True
+    silent_for: float = 0.0

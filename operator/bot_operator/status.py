@@ -13,6 +13,7 @@ from bot_operator import credentials
 from bot_operator.observed import Observed, ObservedPod
 from bot_operator.placement import NO_SHAPE, Placement
 from bot_operator.record import BotRecord
+from bot_operator.recovery import QUARANTINED, kept_recoveries, lingering_pod
 
 #: Fields that change all the time by themselves: written at most once in `statusSeconds`.
 FIGURES = frozenset({"balance", "totalPnl", "openPosition", "lastHeartbeat"})
@@ -23,6 +24,8 @@ REMOVAL_HELD = "RemovalHeld"
 NO_PLACEMENT = Placement(NO_SHAPE)
 #: The reason of the condition `Trading` while a halt stands.
 HALTED = "Halted"
+#: The condition of a bot with a pod that should have ended long ago.
+POD_LINGERS = "PodLingers"
 
 
 class Phase(StrEnum):
@@ -56,6 +59,8 @@ def judge(record: BotRecord, observed: Observed, placement: Placement = NO_PLACE
         return Verdict(Phase.PENDING, "waits for the previous pod to end")
     if deployment is not None and deployment.failure:
         return Verdict(Phase.ERROR, deployment.failure)
+    if record.row.quarantined:
+        return Verdict(Phase.ERROR, record.last_error)  # whatever its pod does, it idles
     if observed.pod is None:
         return Verdict(Phase.PENDING)
     return _judge_pod(record, observed, observed.pod, placement)
@@ -89,7 +94,7 @@ def _runs(record: BotRecord, *more: str) -> Verdict:
 
 
 def build_status_fields(
-    record: BotRecord, observed: Observed, now: datetime, placement: Placement = NO_PLACEMENT
+    record: BotRecord, observed: Observed, now: datetime, *, placement: Placement = NO_PLACEMENT
 ) -> dict[str, Any]:
     """The whole status. A condition that says what it said before keeps the time since when it does."""
     row, pod = record.row, observed.pod
@@ -98,11 +103,15 @@ def build_status_fields(
     fields: dict[str, Any] = {
         "phase": verdict.phase.value,
         "observedGeneration": observed.bot.generation if observed.bot else 0,
-        "conditions": _conditions(record, verdict, pod, old, now, placement),
+        "conditions": [
+            *_conditions(record, verdict, pod, old, now, placement),
+            *_lingering(observed, old, now),
+        ],
         "message": verdict.message,
         "halted": record.halt is not None,
         "restarts": pod.restarts if pod else 0,
         "pod": pod.name if pod else None,
+        "recoveries": kept_recoveries(record, old) or None,
         "configHash": record.figures.config_hash,
         "balance": _number(row.current_balance),
         "totalPnl": _number(row.total_pnl),
@@ -153,10 +162,18 @@ def held_condition(old: Mapping[str, Any], now: datetime, message: str) -> dict[
     return _condition(old, now, REMOVAL_HELD, on=True, reason="SafetyBrake", message=message)
 
 
+def _lingering(observed: Observed, old: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
+    """A condition that is there only while it is true: a pod that does not end."""
+    text = lingering_pod(observed, now)
+    return [_condition(old, now, POD_LINGERS, on=True, reason="NodeLost", message=text)] if text else []
+
+
 def _trading(record: BotRecord, *, runs: bool) -> tuple[bool, str, str]:
     """Whether the bot trades, the reason in one word, and in words where it does not."""
     if record.halt is not None:
         return False, HALTED, str(record.halt)
+    if record.row.quarantined:
+        return False, QUARANTINED, record.last_error
     return (True, "Trading", "") if runs else (False, "NotTrading", f"the row says {record.row.status}")
 
 

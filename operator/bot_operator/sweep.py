@@ -4,6 +4,7 @@ A sweep changes nothing: whoever looks at a bot reads its row and objects again.
 one that fails does nothing at all.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from bot_operator.metrics import Metrics
 from bot_operator.observed import Observed
 from bot_operator.plan import plan_bot
 from bot_operator.record import BotRecord, Circumstances
+from bot_operator.recovery import HeartbeatWatch
 from bot_operator.rows import RowReader
 from bot_operator.settings import OperatorSettings
 from bot_operator.workqueue import WorkQueue
@@ -39,6 +41,8 @@ class Sweep:
         health: SweepHealth,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
+        heartbeats: HeartbeatWatch | None = None,
     ) -> None:
         self._settings = settings
         self._rows = rows
@@ -48,6 +52,8 @@ class Sweep:
         self._metrics = metrics
         self._health = health
         self._now = now
+        self._monotonic = monotonic
+        self._heartbeats = heartbeats or HeartbeatWatch(settings)
         self._figures: dict[int, tuple[object, ...]] = {}  # an optimisation: lost, it costs one look at each bot
 
     async def everything(self) -> bool:
@@ -60,8 +66,10 @@ class Sweep:
             self._health.failed()
             return False
         for bot_id in sorted(records.keys() | seen.keys()):
+            self._heartbeats.look(bot_id, records.get(bot_id), seen.get(bot_id, Observed()), self._monotonic())
             if self._needs_a_look(records.get(bot_id), bot_id, seen.get(bot_id, Observed()), showing):
                 self._queue.add(bot_id, news=False)
+        self._look_for_silence()
         self._metrics.swept(item.bot.phase for item in seen.values() if item.bot is not None)
         self._figures = {bot_id: _figures(record) for bot_id, record in records.items()}
         if showing.verdict.table is TableState.MISSING:
@@ -80,6 +88,18 @@ class Sweep:
             if self._figures.get(bot_id) != figures:
                 self._queue.add(bot_id, news=False)
         self._figures = latest
+        self._heartbeats.heard(records, self._monotonic())
+        self._look_for_silence()
+
+    def _look_for_silence(self) -> None:
+        """Queue the bots whose pods are to be replaced; say so where too many are silent for that."""
+        now = self._monotonic()
+        held = self._heartbeats.held(now)
+        if held:
+            _log.error("recovery_held", silent=held, what="too many at once: it is not the bots; no pod is deleted")
+        self._metrics.recoveries_held(held)
+        for bot_id in self._heartbeats.overdue(now):
+            self._queue.add(bot_id, news=False)
 
     def _needs_a_look(self, record: BotRecord | None, bot_id: int, observed: Observed, showing: Showing) -> bool:
         if observed.bot is not None and showing.code and observed.bot.confirmation == showing.code:
@@ -98,6 +118,7 @@ class Sweep:
             return await self._rows.all()
         except TradingBotError as error:
             self._metrics.read_failed("database")
+            self._heartbeats.blind()
             _log.warning("rows_not_read", error=str(error), what="nothing is removed")
             return {} if isinstance(error, SchemaMissingError) and await self._table_missing() else None
 
@@ -122,6 +143,7 @@ class Sweep:
             return await self._cluster.observe_all()
         except TradingBotError as error:
             self._metrics.read_failed("cluster")
+            self._heartbeats.blind()
             _log.warning("cluster_not_read", error=str(error), what="nothing is removed")
             return None
 

@@ -80,6 +80,11 @@ class FakeCluster:
         self._write("delete", "TradingBot", name)
         assert self.bots.pop(name)["metadata"]["uid"] == uid
 
+    async def delete_pod(self, name: str, uid: str) -> None:
+        self._write("delete", "Pod", name)
+        assert self.pods[name]["metadata"]["uid"] == uid
+        self.pods[name]["metadata"]["deletionTimestamp"] = "2026-03-01T12:00:30Z"
+
     async def emit(self, event: Document) -> None:
         self._answer()
         self.events.append(event)
@@ -94,6 +99,7 @@ class FakeCluster:
         self.pods[name] = {
             "metadata": {
                 "name": name,
+                "uid": f"uid-of-{name}",
                 "labels": bot_labels(self._release, bot_id),
                 "creationTimestamp": f"2026-03-01T11:00:{next(self._numbers):02}Z",
             },

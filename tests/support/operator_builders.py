@@ -147,7 +147,8 @@ class ClusterBuilder:
         return self._with(deployment=replace(deployment, document=edit(deployment.document, path, to, manager)))
 
     def with_pod(self, **changes: Any) -> ClusterBuilder:
-        pod = ObservedPod(name=f"bot-{self.of.row.id}-abc", created="2026-03-01T11:00:00Z", started=True)
+        name = f"bot-{self.of.row.id}-abc"
+        pod = ObservedPod(name=name, created="2026-03-01T11:00:00Z", started=True, uid=f"uid-of-{name}")
         return self._with(pods=(*self.observed.pods, replace(pod, **changes)))
 
     def running(self) -> ClusterBuilder:
@@ -175,7 +176,7 @@ class ClusterBuilder:
         assert bot is not None
         record, deployment = self.of.record(), self.observed.deployment
         placement = place(record, deployment.placement if deployment else None, self.settings)
-        return self._with(bot=replace(bot, status=build_status_fields(record, self.observed, NOW, placement)))
+        return self._with(bot=replace(bot, status=build_status_fields(record, self.observed, NOW, placement=placement)))
 
     def seen_by(self, row: RowBuilder) -> ClusterBuilder:
         """Bring the TradingBot's spec up to what another state of the row asks for."""

@@ -19,6 +19,7 @@ from bot_operator.gate import Gate
 from bot_operator.health import SweepHealth
 from bot_operator.metrics import Metrics
 from bot_operator.reconciler import Reconciler
+from bot_operator.recovery import HeartbeatWatch
 from bot_operator.rows import RowReader
 from bot_operator.sweep import Sweep
 from bot_operator.workqueue import WorkQueue
@@ -35,6 +36,7 @@ class World:
         self.store = BotStore(database, actor="test")
         self.cluster = FakeCluster()
         self.metrics = Metrics()
+        self.recovered: list[str] = []
         self.health = SweepHealth(30, monotonic=lambda: self.seconds)
         self.restart_operator()
 
@@ -45,13 +47,16 @@ class World:
         store = BotStore(self.database, actor="operator")
         brake = Brake(ShrinkStore(self.database), brake_limits(settings), "operator", clock=lambda: self.seconds)
         self.gate = Gate(settings, brake, rows, self.cluster, on_verdict=lambda item: self.metrics.judged(item.verdict))
+        heartbeats = HeartbeatWatch(settings)
         self.reconciler = Reconciler(
-            settings, rows, store, self.cluster, self.gate, now=lambda: NOW, monotonic=lambda: self.seconds
-        )
+            settings, rows, store, self.cluster, self.gate, now=lambda: NOW, monotonic=lambda: self.seconds,
+            heartbeats=heartbeats, on_recovery=self.recovered.append,
+        )  # fmt: skip
         self.queued: list[int] = []
         self.sweep = Sweep(
-            settings, rows, self.cluster, self.gate, _Noting(self.queued), self.metrics, self.health, now=lambda: NOW
-        )
+            settings, rows, self.cluster, self.gate, _Noting(self.queued), self.metrics, self.health, now=lambda: NOW,
+            monotonic=lambda: self.seconds, heartbeats=heartbeats,
+        )  # fmt: skip
 
     async def insert(self, document: dict[str, object] | None = None) -> int:
         return await self.store.insert(document or a_document(), await self.store.user("trader@example.com"))
