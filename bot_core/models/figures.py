@@ -17,10 +17,18 @@ class OpenPosition:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """`config_hash` is that of the last document that was valid and ran; None before the first run."""
+    """`config_hash` is that of the last document that was valid and ran; None before the first run.
+
+    `open_orders`: an order is on its way, rests at the venue or is not accounted for.
+    """
 
     position: OpenPosition | None = None
     config_hash: str | None = None
+    open_orders: bool = False
+
+    @property
+    def flat(self) -> bool:
+        return self.position is None and not self.open_orders
 
 
 def few_digits(amount: Decimal) -> str:

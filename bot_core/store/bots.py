@@ -13,7 +13,17 @@ import structlog
 from sqlalchemy import Column, MetaData, Row, String, Table, Text, cast, func, insert, inspect, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot_core.models.bot import REQUESTS, BotRow, BotStatus, Quarantine, StoppedBy, desired_state, may_write, stopped_by
+from bot_core.models.bot import (
+    REQUESTS,
+    RESTARTED_AT,
+    BotRow,
+    BotStatus,
+    Quarantine,
+    StoppedBy,
+    desired_state,
+    may_write,
+    stopped_by,
+)
 from bot_core.models.config import parse_config
 from bot_core.models.errors import TradingBotError, first_line
 from bot_core.models.recipients import Subject
@@ -143,6 +153,8 @@ class BotStore:
             now = datetime.now(UTC)
             values: dict[str, Any] = {"status": status, "updated_at": now}
             metadata = {k: v for k, v in row.extra_metadata.items() if k not in {"stopped_by", "quarantined"}}
+            if row.status == BotStatus.RESTARTING:
+                metadata[RESTARTED_AT] = now.isoformat()
             began = start_reason(row)
             if status is BotStatus.RUNNING:
                 values |= {"started_at": now, "last_heartbeat": now}

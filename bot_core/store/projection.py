@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot_core.models.figures import Figures, OpenPosition
 from bot_core.models.halt import Halt
-from bot_core.schema import bots, positions, state
+from bot_core.schema import bots, orders, positions, state
 from bot_core.store.database import Database
 from bot_core.store.halts import active_halts
+
+#: An order in one of these states may still become something.
+_OPEN = ("intended", "submitted", "unknown", "open")
 
 
 class ProjectionStore:
@@ -22,8 +25,9 @@ class ProjectionStore:
         async with self.database.read() as connection:
             open_positions = await _open_positions(connection, wanted)
             hashes = await _config_hashes(connection, wanted)
-        known = open_positions.keys() | hashes.keys()
-        return {bot_id: Figures(open_positions.get(bot_id), hashes.get(bot_id)) for bot_id in known}
+            ordering = await _with_open_orders(connection, wanted)
+        known = open_positions.keys() | hashes.keys() | ordering
+        return {bot_id: Figures(open_positions.get(bot_id), hashes.get(bot_id), bot_id in ordering) for bot_id in known}
 
     async def halts(self) -> list[Halt]:
         """The halts that stand, whomever they are for."""
@@ -52,3 +56,12 @@ async def _config_hashes(connection: AsyncConnection, ids: list[int] | None) -> 
     if ids is not None:
         query = query.where(state.c.bot_id.in_(ids))
     return {row.bot_id: row.config_hash for row in await connection.execute(query)}
+
+
+async def _with_open_orders(connection: AsyncConnection, ids: list[int] | None) -> set[int]:
+    # Bot by bot through the index, since the journal keeps every order that there ever was.
+    found = exists().where(orders.c.bot_id == bots.c.id, orders.c.state.in_(_OPEN))
+    query = select(bots.c.id).where(found)
+    if ids is not None:
+        query = query.where(bots.c.id.in_(ids))
+    return set(await connection.scalars(query))

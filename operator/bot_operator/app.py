@@ -20,6 +20,7 @@ from bot_operator.rows import RowReader
 from bot_operator.settings import OperatorSettings
 from bot_operator.sweep import Sweep
 from bot_operator.watcher import Watcher
+from bot_operator.waves import Waves
 from bot_operator.web import build_web, serving
 from bot_operator.workqueue import WorkQueue
 
@@ -53,14 +54,15 @@ class OperatorApp:
         metrics.watch(queue_depth=lambda: len(queue), sweep_age=lambda: health.age)
         store = BotStore(database, actor=ACTOR)
         rows = RowReader(store, ProjectionStore(database))
+        waves = Waves(settings, lambda bot_id: watcher.wake(bot_id))  # noqa: PLW0108  # it is made below
         watcher = Watcher(
-            Sweep(settings, rows, cluster, queue, metrics, health),
+            Sweep(settings, rows, cluster, queue, metrics, health, waves),
             queue.add,
             poll_seconds=settings.poll_seconds,
             status_seconds=settings.status_seconds,
             listen=None if database.is_sqlite else lambda wake: Listener(database.url, wake).run(),
         )
-        reconciler = Reconciler(settings, rows, store, cluster)
+        reconciler = Reconciler(settings, rows, store, cluster, waves)
         return cls(settings, port, database, cluster, queue, reconciler, watcher, metrics, health)
 
     async def run(self) -> None:

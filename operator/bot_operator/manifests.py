@@ -16,6 +16,7 @@ from bot_operator.naming import (
     INSTANCE_LABEL,
     MANAGER,
     NAME_LABEL,
+    REVISION,
     TEMPLATE_HASH,
     Workload,
     bot_labels,
@@ -116,7 +117,7 @@ def build_deployment(workload: Workload, settings: OperatorSettings, *, owner_ui
             "name": workload.name,
             "namespace": settings.namespace,
             "labels": labels,
-            "annotations": {TEMPLATE_HASH: template_hash(template)},
+            "annotations": {TEMPLATE_HASH: template_hash(template), REVISION: fleet_revision(settings)},
             "ownerReferences": [owner],
         },
         "spec": {
@@ -209,6 +210,11 @@ def template_hash(template: Document) -> str:
     """One hash over the whole rendered pod template: equal means that nothing about the pod has changed."""
     text = json.dumps(template, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def fleet_revision(settings: OperatorSettings) -> str:
+    """A short hash of what all pods of the release have in common, as a bot without wishes of its own would get it."""
+    return template_hash(build_pod_template(Workload.of([0]), settings))[:12]
 
 
 def build_event(

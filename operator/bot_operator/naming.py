@@ -10,6 +10,10 @@ VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 BOT_ID_LABEL = "tradingbot.dev/bot-id"
 TEMPLATE_HASH = "tradingbot.dev/template-hash"
+#: On a Deployment: what the chart's part of its pod was built from.
+REVISION = "tradingbot.dev/revision"
+#: On a TradingBot, by a person: its failure on this revision shall not hold the roll-out up.
+RESUME_ROLLOUT = "tradingbot.dev/resume-rollout"
 NAME_LABEL = "app.kubernetes.io/name"
 INSTANCE_LABEL = "app.kubernetes.io/instance"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"

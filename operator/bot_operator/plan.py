@@ -27,6 +27,8 @@ from bot_operator.manifests import (
 from bot_operator.naming import Workload, object_name
 from bot_operator.observed import Observed, ObservedTradingBot
 from bot_operator.record import BotRecord, Circumstances
+from bot_operator.rollout import UP_TO_DATE, Told, tell_update
+from bot_operator.standing import FAILURES, UPDATED, stand, under_way_message
 from bot_operator.status import FIGURES, HALTED, Phase, build_status_fields, condition, name_taken
 
 #: Phases that a bot without any workload never has: one of them says that there was a pod.
@@ -108,13 +110,20 @@ def _plan_row_error(record: BotRecord, message: str, uid: str, reason: str) -> l
 
 
 def _plan_status(record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances) -> list[Action]:
-    status = build_status_fields(record, observed, around.now)
+    status = build_status_fields(record, observed, around.now, _told(record, observed, bot, around))
     changed = {key for key in status.keys() | bot.status.keys() if status.get(key) != bot.status.get(key)}
     figures_only = changed <= FIGURES
     if not changed or (figures_only and not around.figures_due):
         return []
     patch = PatchStatus(build_status(object_name(record.row.id), around.settings, status), figures_only)
     return [patch, *_events_of(bot, status)]
+
+
+def _told(record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances) -> Told | None:
+    if observed.deployment is None and record.desired.run and record.parsed.config is not None:
+        return UP_TO_DATE  # it is made in this very plan
+    standing = stand(record, observed, around.settings, around.now)
+    return None if standing is None else tell_update(standing, around, condition(bot.status, UPDATED))
 
 
 def _events_of(bot: ObservedTradingBot, status: Document) -> list[Action]:
@@ -130,11 +139,21 @@ def _events_of(bot: ObservedTradingBot, status: Document) -> list[Action]:
         events.append(EmitEvent(HALTED, condition(status, "Trading")["message"], bot.uid, warning=True))
     if was and not halted:
         events.append(EmitEvent("Resumed", "no halt stands any more", bot.uid))
+    events += _events_of_update(bot, status)
     phase, message = status["phase"], status["message"]
     failed = phase == Phase.ERROR
     if phase != bot.phase or (failed and message != bot.status.get("message")):
         events.append(EmitEvent(phase, message or f"the bot is {phase.lower()}", bot.uid, warning=failed))
     return events
+
+
+def _events_of_update(bot: ObservedTradingBot, status: Document) -> list[Action]:
+    now, before = condition(status, UPDATED), condition(bot.status, UPDATED)
+    if now.get("status") == "True" and before.get("status") == "Unknown":
+        return [EmitEvent("Updated", "its pod is of the new template", bot.uid)]
+    if now.get("reason") in FAILURES and before.get("reason") not in FAILURES:
+        return [EmitEvent("UpdateFailed", now["message"], bot.uid, warning=True)]
+    return []
 
 
 def _plan_workload(
@@ -151,7 +170,8 @@ def _plan_workload(
         return [ApplyDeployment(manifest)] if record.parsed.config is not None else []
     wanted = template_hash(build_pod_template(workload, around.settings))
     if deployment.template_hash != wanted:
-        return [ApplyDeployment(manifest), EmitEvent("Updated", "the pod's shape has changed", bot.uid)]
+        roll: list[Action] = [ApplyDeployment(manifest), EmitEvent("Updating", under_way_message(wanted), bot.uid)]
+        return roll if around.may_roll else []
     if deployment.replicas != 1 or deployment.owner_uid != bot.uid:
         return [ApplyDeployment(manifest), EmitEvent("Restored", "an edited Deployment was put back", bot.uid)]
     return []

@@ -32,6 +32,8 @@ from bot_operator.plan import plan_bot
 from bot_operator.record import BotRecord, Circumstances
 from bot_operator.rows import RowReader
 from bot_operator.settings import OperatorSettings
+from bot_operator.standing import stand
+from bot_operator.waves import Waves
 
 #: A bot settles in three plans; more means that somebody undoes each of them.
 MOST_PLANS = 6
@@ -53,6 +55,7 @@ class Reconciler:
         rows: RowReader,
         store: BotStore,
         cluster: Cluster,
+        waves: Waves,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
@@ -61,6 +64,7 @@ class Reconciler:
         self._rows = rows
         self._store = store
         self._cluster = cluster
+        self._waves = waves
         self._now = now
         self._monotonic = monotonic
         # When each status was last written. Lost with the process, which costs one write too many, no more.
@@ -68,14 +72,17 @@ class Reconciler:
 
     async def reconcile(self, bot_id: int) -> None:
         """Make the cluster what the bot's row asks for. Raises TransientError or InvalidBotError."""
-        look = await self._observe(bot_id)
+        with self._waves.looking(bot_id):
+            await self._settle(await self._observe(bot_id))
+
+    async def _settle(self, look: _Look) -> None:
         for _ in range(MOST_PLANS):
             actions = plan_bot(look.record, look.observed, look.around)
             if not actions:
                 return
             for action in actions:
                 look = await self._apply(action, look)
-        raise TransientError(f"bot {bot_id} is not settled after {MOST_PLANS} plans: {actions}")
+        raise TransientError(f"bot {look.bot_id} is not settled after {MOST_PLANS} plans: {actions}")
 
     async def _observe(self, bot_id: int) -> _Look:
         record = await self._rows.get(bot_id)
@@ -84,12 +91,17 @@ class Reconciler:
         since = self._monotonic() - self._written.get(bot_id, -self._settings.status_seconds)
         if record is None:
             self._written.pop(bot_id, None)
+        now = self._now()
+        standing = None if record is None else stand(record, observed, self._settings, now)
+        turn = self._waves.take(bot_id, standing)
         around = Circumstances(
             settings=self._settings,
-            now=self._now(),
+            now=now,
             # Half, because the ticks that look for new figures are themselves `status_seconds` apart.
             figures_due=since >= self._settings.status_seconds / 2,
             table_empty=empty,
+            may_roll=turn.may_roll,
+            rollout_paused=turn.paused,
         )
         return _Look(bot_id, record, observed, around)
 

@@ -42,7 +42,8 @@ class Circumstances:
 
     `figures_due`: enough time has passed since figures alone (balance, heartbeat …) were last written.
     `table_empty`: the table holds no row at all, which is no order to remove anything.
-    `may_roll`: the roll-out lets this bot's pod be made anew now, as far as the fleet is concerned.
+    `may_roll`: the roll-out lets this bot's pod be made anew now.
+    `rollout_paused`: why the roll-out lets nobody, else empty; None while that is not known.
     """
 
     settings: OperatorSettings
@@ -50,3 +51,4 @@ class Circumstances:
     figures_due: bool = True
     table_empty: bool = False
     may_roll: bool = True
+    rollout_paused: str | None = ""

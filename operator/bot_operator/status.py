@@ -11,6 +11,8 @@ from bot_core.models.bot import BotStatus
 from bot_core.models.figures import OpenPosition
 from bot_operator.observed import Observed, ObservedPod
 from bot_operator.record import BotRecord
+from bot_operator.rollout import Told, update_condition
+from bot_operator.standing import UPDATED
 
 #: Fields that change all the time by themselves: written at most once in `statusSeconds`.
 FIGURES = frozenset({"balance", "totalPnl", "openPosition", "lastHeartbeat"})
@@ -78,17 +80,23 @@ def _runs(record: BotRecord, *more: str) -> Verdict:
     return Verdict(Phase.RUNNING, "; ".join([*([str(record.halt)] if record.halt else []), *more]))
 
 
-def build_status_fields(record: BotRecord, observed: Observed, now: datetime) -> dict[str, Any]:
-    """The whole status. A condition that says what it said before keeps the time since when it does."""
+def build_status_fields(
+    record: BotRecord, observed: Observed, now: datetime, told: Told | None = None
+) -> dict[str, Any]:
+    """The whole status. A condition that says what it said before keeps the time since when it does.
+
+    `told` is how far the bot is in a roll-out; None where it has no part in one.
+    """
     row, pod = record.row, observed.pod
     verdict = judge(record, observed)
     old = observed.bot.status if observed.bot else {}
     fields: dict[str, Any] = {
         "phase": verdict.phase.value,
         "observedGeneration": observed.bot.generation if observed.bot else 0,
-        "conditions": _conditions(record, verdict, pod, old, now),
+        "conditions": [*_conditions(record, verdict, pod, old, now), *_updated(told, old, now)],
         "message": verdict.message,
         "halted": record.halt is not None,
+        "update": told.word.value if told else None,
         "restarts": pod.restarts if pod else 0,
         "pod": pod.name if pod else None,
         "configHash": record.figures.config_hash,
@@ -124,6 +132,10 @@ def _conditions(
         ),
         _condition(old, now, "Trading", on=trading, reason=why, message=what),
     ]
+
+
+def _updated(told: Told | None, old: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
+    return [] if told is None else [update_condition(told, condition(old, UPDATED), _time(now) or "")]
 
 
 def _trading(record: BotRecord, *, runs: bool) -> tuple[bool, str, str]:

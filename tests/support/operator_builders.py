@@ -14,8 +14,10 @@ from bot_operator.manifests import build_deployment, build_tradingbot
 from bot_operator.naming import Workload, bot_labels
 from bot_operator.observed import Observed, ObservedDeployment, ObservedPod, ObservedTradingBot
 from bot_operator.record import NO_FIGURES, BotRecord, Circumstances
+from bot_operator.rollout import tell_update
 from bot_operator.settings import OperatorSettings, parse_settings
-from bot_operator.status import build_status_fields
+from bot_operator.standing import UPDATED, stand
+from bot_operator.status import build_status_fields, condition
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -124,6 +126,7 @@ class ClusterBuilder:
             ours=True,
             template_hash=manifest["metadata"]["annotations"]["tradingbot.dev/template-hash"],
             owner_uid=f"uid-of-bot-{bot_id}",
+            revision=manifest["metadata"]["annotations"]["tradingbot.dev/revision"],
         )
         return self._with(deployment=replace(deployment, **changes))
 
@@ -154,7 +157,10 @@ class ClusterBuilder:
         """The TradingBot's status is what it should be."""
         bot = self.observed.bot
         assert bot is not None
-        return self._with(bot=replace(bot, status=build_status_fields(self.of.record(), self.observed, NOW)))
+        record, circumstances = self.of.record(), around(settings=self.settings)
+        standing = stand(record, self.observed, self.settings, NOW)
+        told = None if standing is None else tell_update(standing, circumstances, condition(bot.status, UPDATED))
+        return self._with(bot=replace(bot, status=build_status_fields(record, self.observed, NOW, told)))
 
     def seen_by(self, row: RowBuilder) -> ClusterBuilder:
         """Bring the TradingBot's spec up to what another state of the row asks for."""

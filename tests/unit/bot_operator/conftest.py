@@ -17,6 +17,7 @@ from bot_operator.metrics import Metrics
 from bot_operator.reconciler import Reconciler
 from bot_operator.rows import RowReader
 from bot_operator.sweep import Sweep
+from bot_operator.waves import Waves
 from bot_operator.workqueue import WorkQueue
 from support.fake_cluster import FakeCluster
 from support.operator_builders import NOW, a_document, some_settings
@@ -27,6 +28,8 @@ class World:
 
     def __init__(self, database: Database) -> None:
         self.seconds = 1000.0
+        self.now = NOW
+        self.settings = some_settings()
         self.database = database
         self.store = BotStore(database, actor="test")
         self.cluster = FakeCluster()
@@ -36,15 +39,17 @@ class World:
 
     def restart_operator(self) -> None:
         """Everything that an operator keeps in memory is lost."""
-        settings = some_settings()
         rows = RowReader(self.store, ProjectionStore(self.database))
         store = BotStore(self.database, actor="operator")
-        self.reconciler = Reconciler(
-            settings, rows, store, self.cluster, now=lambda: NOW, monotonic=lambda: self.seconds
-        )
         self.queued: list[int] = []
+        queue = _Noting(self.queued)
+        self.waves = Waves(self.settings, lambda bot_id: None if bot_id is None else queue.add(bot_id))
+        self.reconciler = Reconciler(
+            self.settings, rows, store, self.cluster, self.waves,
+            now=lambda: self.now, monotonic=lambda: self.seconds,
+        )  # fmt: skip
         self.sweep = Sweep(
-            settings, rows, self.cluster, _Noting(self.queued), self.metrics, self.health, now=lambda: NOW
+            self.settings, rows, self.cluster, queue, self.metrics, self.health, self.waves, now=lambda: self.now
         )
 
     async def insert(self, document: dict[str, object] | None = None) -> int:
