@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from bot_core.models.config import BotConfig
+from bot_core.models.config import BotConfig, UpdatePolicy
 from bot_operator.naming import (
     API_VERSION,
     BOT_ID_LABEL,
@@ -56,8 +56,17 @@ def build_spec(record: BotRecord) -> Document:
         "name": row.name[:_LONGEST_TEXT],
         **shown,
         "enabled": record.desired.run,
+        "updatePolicy": update_policy(record).value,
         "configHash": row.config_hash,
     }
+
+
+def update_policy(record: BotRecord) -> UpdatePolicy:
+    """The document's; of one that does not hold, as far as it can be read: its author's word on restarts is kept."""
+    if record.parsed.config is not None:
+        return record.parsed.config.update_policy
+    said = (record.row.document or {}).get("update_policy")
+    return next((policy for policy in UpdatePolicy if policy == said), UpdatePolicy.NOW)
 
 
 def _of_config(config: BotConfig) -> Document:

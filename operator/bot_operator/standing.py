@@ -12,7 +12,7 @@ from typing import Any
 
 from bot_core.models.bot import RESTARTED_AT, BotStatus
 from bot_core.models.config import UpdatePolicy
-from bot_operator.manifests import Document, build_pod_template, fleet_revision, template_hash
+from bot_operator.manifests import Document, build_pod_template, fleet_revision, template_hash, update_policy
 from bot_operator.naming import RESUME_ROLLOUT, Workload
 from bot_operator.observed import Observed, ObservedDeployment, ObservedTradingBot
 from bot_operator.record import BotRecord
@@ -124,7 +124,7 @@ def stand(record: BotRecord, observed: Observed, settings: OperatorSettings, now
         wanted=wanted,
         behind=deployment.template_hash != wanted,
         course=Course.MENDING if broken else Course.OWN_CHANGE if own else Course.ROLL_OUT,
-        policy=_policy(record),
+        policy=update_policy(record),
         healthy=_healthy(record, observed, deployment),
         broken=broken,
         flat=record.figures.flat,
@@ -227,14 +227,6 @@ def _broken(record: BotRecord, observed: Observed, deployment: ObservedDeploymen
     if record.row.status == BotStatus.ERROR or deployment.failure or pod is None:
         return True
     return pod.failing or not pod.started
-
-
-def _policy(record: BotRecord) -> UpdatePolicy:
-    if record.parsed.config is not None:
-        return record.parsed.config.update_policy
-    # The document does not hold, but the word of its author on restarts is worth keeping.
-    said = (record.row.document or {}).get("update_policy")
-    return UpdatePolicy(said) if said in set(UpdatePolicy) else UpdatePolicy.NOW
 
 
 def _asked(record: BotRecord, old: Mapping[str, Any]) -> bool:

@@ -191,7 +191,7 @@ _STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     steps=_STEPS,
     percent=st.sampled_from([1, 25, 50]),
