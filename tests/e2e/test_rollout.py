@@ -16,7 +16,7 @@ BOTS = 8
 PLACES = 2  # 25 % of them
 BASE = {
     "operator": {"replicas": 1, "pollSeconds": 5},
-    "rollout": {"maxUnavailablePercent": 25, "readySeconds": 120, "pauseAfterFailures": 2},
+    "rollout": {"maxUnavailablePercent": 25, "readySeconds": 900, "pauseAfterFailures": 2},
     "bot": {"env": [{"name": "TRADINGBOT_HEARTBEAT_SECONDS", "value": "2"}], "terminationGracePeriodSeconds": 20},
 }
 
@@ -108,7 +108,7 @@ def test_a_change_rolls_in_waves_a_broken_one_pauses_and_a_rollback_heals(fleet:
         upgrade(fleet, marked("one"))
         wait_until(
             lambda: set(words(fleet).values()) == {"Current"} and not set(pods(fleet).values()) & set(before.values()),
-            400,
+            900,
             "all are current on new pods",
         )
     print(

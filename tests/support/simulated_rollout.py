@@ -194,7 +194,7 @@ class SimulatedFleet:
         elif not good:
             bot.observed = replace(bot.observed, pods=(replace(pod, failing=True, trouble="CrashLoopBackOff"),))
         elif not pod.ready:
-            bot.observed = replace(bot.observed, pods=(replace(pod, ready=True, started=True),))
+            bot.observed = replace(bot.observed, pods=(replace(pod, ready=True, failing=False, trouble=""),))
             bot.row, bot.up = bot.row.says("running"), True
             self.down.discard(bot_id)
         self._count()

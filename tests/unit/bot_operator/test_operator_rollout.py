@@ -1,4 +1,5 @@
 from datetime import timedelta
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -180,35 +181,35 @@ def test_a_restart_of_long_ago_is_no_word_on_todays_change() -> None:
     assert fleet.words() == {1: "Behind: manual"}
 
 
-_STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(
-            ["look"] * 6 + ["pod"] * 4 + ["whole look", "begin sweep", "end sweep", "die", "change", "time", "hold"]
-        ),
-        st.integers(1, 8),
-    ),
-    max_size=150,
-)
+_HAPPENINGS = (
+    *["look"] * 10, *["whole look"] * 6, *["pod"] * 6, *["begin sweep"] * 3, *["end sweep"] * 3, *["hold"] * 3,
+    "die", "change", "time",
+)  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None)
+# Steps are drawn from the seed and not by hypothesis, whose lists are too uniform to get far into a roll-out.
+@settings(max_examples=40, deadline=None)
 @given(
-    steps=_STEPS,
+    seed=st.integers(0, 2**32),
     percent=st.sampled_from([1, 25, 50]),
     failures=st.integers(1, 4),
-    bad=st.sets(st.tuples(st.integers(1, 2), st.integers(1, 8))),
-    broken=st.sets(st.integers(1, 8), max_size=3),
-    patient=st.sets(st.integers(1, 8), max_size=3),
+    bad=st.sets(st.tuples(st.integers(1, 2), st.integers(1, 8)), max_size=4),
+    broken=st.sets(st.integers(1, 8), max_size=2),
+    patient=st.sets(st.integers(1, 8), max_size=2),
 )
 def test_whatever_happens_no_more_bots_are_down_than_there_are_places(
-    steps: list[tuple[str, int]], percent: int, failures: int, bad: set, broken: set, patient: set
+    seed: int, percent: int, failures: int, bad: set, broken: set, patient: set
 ) -> None:
     rollout = {"maxUnavailablePercent": percent, "pauseAfterFailures": failures}
     policies = dict.fromkeys(patient, "when_flat")
     fleet = SimulatedFleet(8, rollout, bad=bad | {(0, bot_id) for bot_id in broken}, policies=policies)
+    fleet.sweep()
+    fleet.change_to(1)
     fleet.begin_sweep()
     fleet.end_sweep()
-    for what, number in steps:
+    chance = Random(seed)
+    for _ in range(150):
+        what, number = chance.choice(_HAPPENINGS), chance.randint(1, 8)
         fleet.step(what, number)
         assert len(fleet.down) <= fleet.places, (what, number, fleet.down)
     # And in the end what can be done is done, for everybody.
