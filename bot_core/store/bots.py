@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot_core.models.bot import (
     REFUSED,
     REQUESTS,
+    RESTARTED_AT,
     BotRow,
     BotStatus,
     Quarantine,
@@ -153,6 +154,8 @@ class BotStore:
             now = datetime.now(UTC)
             values: dict[str, Any] = {"status": status, "updated_at": now}
             metadata = {k: v for k, v in row.extra_metadata.items() if k not in {"stopped_by", "quarantined"}}
+            if row.status == BotStatus.RESTARTING:
+                metadata[RESTARTED_AT] = now.isoformat()
             began = start_reason(row)
             if status is BotStatus.RUNNING:
                 values |= {"started_at": now, "last_heartbeat": now}

@@ -25,6 +25,7 @@ from bot_operator.rows import RowReader
 from bot_operator.settings import OperatorSettings
 from bot_operator.sweep import Sweep
 from bot_operator.watcher import Watcher
+from bot_operator.waves import Waves
 from bot_operator.web import build_web, serving
 from bot_operator.workqueue import WorkQueue
 
@@ -67,15 +68,16 @@ class OperatorApp:
             on_verdict=lambda showing: metrics.judged(showing.verdict),
         )
         heartbeats = HeartbeatWatch(settings)
+        waves = Waves(settings, lambda bot_id: watcher.wake(bot_id))  # noqa: PLW0108  # it is made below
         watcher = Watcher(
-            Sweep(settings, rows, cluster, gate, queue, metrics, health, heartbeats=heartbeats),
+            Sweep(settings, rows, cluster, gate, queue, metrics, health, waves, heartbeats=heartbeats),
             queue.add,
             poll_seconds=settings.poll_seconds,
             status_seconds=settings.status_seconds,
             listen=None if database.is_sqlite else lambda wake: Listener(database.url, wake).run(),
         )
         reconciler = Reconciler(
-            settings, rows, store, cluster, gate, heartbeats=heartbeats, on_recovery=metrics.recovered
+            settings, rows, store, cluster, gate, waves, heartbeats=heartbeats, on_recovery=metrics.recovered
         )
         return cls(settings, port, database, cluster, queue, reconciler, watcher, metrics, health)
 

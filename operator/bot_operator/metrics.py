@@ -1,15 +1,25 @@
 """The operator's own figures, in a registry of their own. It measures; it decides nothing."""
 
 from collections import Counter as Count
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from bot_core.models.brake import Level, Verdict
+from bot_operator.rollout import Update
 from bot_operator.status import Phase
 from bot_operator.workqueue import Outcome
 
 _PREFIX = "tradingbot_operator"
+_STATES = {
+    Update.CURRENT: "current",
+    Update.UPDATING: "updating",
+    Update.FAILED: "failed",
+    Update.TURN: "waits_for_turn",
+    Update.FLAT: "waits_until_flat",
+    Update.MANUAL: "manual",
+    Update.PAUSED: "paused",
+}
 
 
 class Metrics:
@@ -40,6 +50,17 @@ class Metrics:
         )
         for done in ("pod_deleted", "quarantined"):
             self._recoveries.labels(done)
+        self._rollout = Gauge(
+            f"{_PREFIX}_rollout_bots",
+            "Bots with a Deployment, by how far they are in the roll-out",
+            ["state"],
+            registry=self.registry,
+        )
+        self._paused = Gauge(
+            f"{_PREFIX}_rollout_paused", "1 while the roll-out is paused for its failures", registry=self.registry
+        )
+        for state in _STATES.values():
+            self._rollout.labels(state)
         for outcome in Outcome:
             self._reconciles.labels(outcome)
         for source in ("database", "cluster"):
@@ -68,6 +89,12 @@ class Metrics:
         count = Count(phases)
         for phase in Phase:
             self._bots.labels(phase).set(count[phase])
+
+    def rolled_out(self, counts: Mapping[Update, int], *, paused: bool) -> None:
+        """Note how far the roll-out is."""
+        for update, state in _STATES.items():
+            self._rollout.labels(state).set(counts.get(update, 0))
+        self._paused.set(paused)
 
     def watch(self, *, queue_depth: Callable[[], float], sweep_age: Callable[[], float]) -> None:
         """Ask for these at each scrape."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot_operator.naming import CONFIRM_SHRINK, PLACEMENT, TEMPLATE_HASH, is_ours
+from bot_operator.naming import CONFIRM_SHRINK, PLACEMENT, REVISION, TEMPLATE_HASH, is_ours
 
 #: A container that waits for one of these reasons does not start without help.
 FAILING_REASONS = frozenset(
@@ -25,6 +25,7 @@ class ObservedTradingBot:
     generation: int = 1
     deleting: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
     spec: Mapping[str, Any] = field(default_factory=dict)
     status: Mapping[str, Any] = field(default_factory=dict)
     document: Mapping[str, Any] = field(default_factory=dict)  # the whole of it, as the API server holds it
@@ -46,6 +47,9 @@ class ObservedDeployment:
     owner_uid: str = ""
     document: Mapping[str, Any] = field(default_factory=dict)  # as above
     failure: str = ""  # why its ReplicaSet may make no pod, such as a quota
+    revision: str = ""
+    seen: bool = True  # its controller has seen it as it is now
+    rolled: bool = True  # and its pods are of its template as it is now
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,7 @@ def parse_tradingbot(document: Mapping[str, Any], release: str) -> ObservedTradi
         generation=int(meta.get("generation", 1)),
         deleting="deletionTimestamp" in meta,
         labels=labels,
+        annotations=_mapping(meta, "annotations"),
         spec=_mapping(document, "spec"),
         status=_mapping(document, "status"),
         document=document,
@@ -110,10 +115,12 @@ def parse_tradingbot(document: Mapping[str, Any], release: str) -> ObservedTradi
 
 def parse_deployment(document: Mapping[str, Any], release: str) -> ObservedDeployment:
     meta = _mapping(document, "metadata")
+    status = _mapping(document, "status")
+    seen = int(status.get("observedGeneration", 0)) >= int(meta.get("generation", 1))
     owners = [owner for owner in meta.get("ownerReferences") or [] if owner.get("controller")]
     failures = [
         str(condition.get("message", ""))
-        for condition in _mapping(document, "status").get("conditions") or []
+        for condition in status.get("conditions") or []
         if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True"
     ]
     return ObservedDeployment(
@@ -126,6 +133,9 @@ def parse_deployment(document: Mapping[str, Any], release: str) -> ObservedDeplo
         owner_uid=str(owners[0].get("uid", "")) if owners else "",
         document=document,
         failure=failures[0] if failures else "",
+        revision=str(_mapping(meta, "annotations").get(REVISION, "")),
+        seen=seen,
+        rolled=seen and int(status.get("updatedReplicas", 0)) > 0,
     )
 
 

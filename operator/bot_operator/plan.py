@@ -28,11 +28,13 @@ from bot_operator.actions import (
 from bot_operator.brake import hold_events, plan_held
 from bot_operator.drift import Drift, find_drift, foreign_status, keeping_template, template_outdated
 from bot_operator.manifests import Document, build_deployment, build_status, build_tradingbot
-from bot_operator.naming import Workload, object_name
+from bot_operator.naming import TEMPLATE_HASH, Workload, object_name
 from bot_operator.observed import Observed, ObservedDeployment, ObservedTradingBot
 from bot_operator.placement import Placement, place
 from bot_operator.record import BotRecord, Circumstances, Hold
 from bot_operator.recovery import plan_recovery
+from bot_operator.rollout import UP_TO_DATE, Told, tell_update
+from bot_operator.standing import FAILURES, UPDATED, Standing, stand, under_way_message
 from bot_operator.status import FIGURES, HALTED, POD_LINGERS, Phase, build_status_fields, condition, name_taken
 
 #: Phases that a bot without any workload never has: one of them says that there was a pod.
@@ -55,17 +57,27 @@ def plan_bot(record: BotRecord | None, observed: Observed, around: Circumstances
     if bot is None or first:
         return first  # the rest needs its uid and generation: the next plan
     placement = _place(record, observed, around)
-    return _plan_recovery(record, observed, bot, around, placement) or [
+    standing = stand(record, observed, around.settings, around.now)
+    told = _told(bot, standing, placement, around, made_now=observed.deployment is None and record.desired.run)
+    status = build_status_fields(record, observed, around.now, placement=placement, told=told)
+    return _plan_recovery(record, observed, bot, around, standing, status) or [
         *_plan_row(record, observed, bot, placement),
-        *_plan_status(record, observed, bot, around, placement),
+        *_plan_status(record, bot, around, status),
         *_plan_workload(record, observed, bot, around, placement),
     ]
 
 
 def _plan_recovery(
-    record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances, placement: Placement
+    record: BotRecord,
+    observed: Observed,
+    bot: ObservedTradingBot,
+    around: Circumstances,
+    standing: Standing | None,
+    status: Document,
 ) -> list[Action]:
     """The database first: what does not take a write now is no database in which a heartbeat can be missed."""
+    if standing is not None and standing.behind and _may_update(around):
+        return []  # its pod is made anew in this very plan
     found = plan_recovery(record, observed, around.silent_for, around.settings, around.now)
     if found is None:
         return []
@@ -74,8 +86,7 @@ def _plan_recovery(
     if found.quarantine:
         row = QuarantineRow(found.message, around.settings.recovery.max_recoveries)
         return [row, EmitEvent("Quarantined", found.message, bot.uid, warning=True), end]
-    fields = build_status_fields(record, observed, around.now, placement=placement)
-    status = fields | {"recoveries": list(found.times)}
+    status = status | {"recoveries": list(found.times)}
     remembered = PatchStatus(build_status(object_name(record.row.id), around.settings, status))
     return [NoteRow("heartbeat_lost", found.message), lost, remembered, end]
 
@@ -163,10 +174,7 @@ def _plan_row_error(record: BotRecord, message: str, uid: str, reason: str) -> l
     return [WriteRowError(message), EmitEvent(reason, message, uid, warning=True)]
 
 
-def _plan_status(
-    record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances, placement: Placement
-) -> list[Action]:
-    status = build_status_fields(record, observed, around.now, placement=placement)
+def _plan_status(record: BotRecord, bot: ObservedTradingBot, around: Circumstances, status: Document) -> list[Action]:
     edited = foreign_status(bot.document, status)
     if edited:
         restore = RestoreStatus(build_status(object_name(record.row.id), around.settings, status), edited)
@@ -177,6 +185,14 @@ def _plan_status(
         return []
     patch = PatchStatus(build_status(object_name(record.row.id), around.settings, status), figures_only)
     return [patch, *_events_of(bot, status), *hold_events(bot, record.hold)]
+
+
+def _told(
+    bot: ObservedTradingBot, standing: Standing | None, placement: Placement, around: Circumstances, *, made_now: bool
+) -> Told | None:
+    if made_now and placement.shape is not None:
+        return UP_TO_DATE
+    return None if standing is None else tell_update(standing, around, condition(bot.status, UPDATED))
 
 
 def _events_of(bot: ObservedTradingBot, status: Document) -> list[Action]:
@@ -195,11 +211,21 @@ def _events_of(bot: ObservedTradingBot, status: Document) -> list[Action]:
     lingers, before = condition(status, POD_LINGERS), condition(bot.status, POD_LINGERS)
     if lingers and lingers["message"] != before.get("message"):
         events.append(EmitEvent(POD_LINGERS, lingers["message"], bot.uid, warning=True))
+    events += _events_of_update(bot, status)
     phase, message = status["phase"], status["message"]
     failed = phase == Phase.ERROR
     if phase != bot.phase or (failed and message != bot.status.get("message")):
         events.append(EmitEvent(phase, message or f"the bot is {phase.lower()}", bot.uid, warning=failed))
     return events
+
+
+def _events_of_update(bot: ObservedTradingBot, status: Document) -> list[Action]:
+    now, before = condition(status, UPDATED), condition(bot.status, UPDATED)
+    if now.get("status") == "True" and before.get("status") == "Unknown":
+        return [EmitEvent("Updated", "its pod is of the new template", bot.uid)]
+    if now.get("reason") in FAILURES and before.get("reason") not in FAILURES:
+        return [EmitEvent("UpdateFailed", now["message"], bot.uid, warning=True)]
+    return []
 
 
 def _plan_workload(  # a table: one line, one case
@@ -227,7 +253,8 @@ def _plan_drift(
     updated = template_outdated(drift)
     if updated and not _may_update(around) and not drift.edited_template:
         return _plan_around(deployment, manifest, bot, drift)
-    told: list[Action] = [EmitEvent("Updated", "the pod's shape has changed", bot.uid)] if updated else []
+    wanted = manifest["metadata"]["annotations"][TEMPLATE_HASH]
+    told: list[Action] = [EmitEvent("Updating", under_way_message(wanted), bot.uid)] if updated else []
     if drift.edited:
         # Of an edited pod template nothing can wait any more: the edit itself has ended the pod.
         restored = _restored("Deployment", drift.fields, bot.uid)

@@ -47,6 +47,8 @@ from bot_operator.record import BotRecord, Circumstances, Hold
 from bot_operator.recovery import HeartbeatWatch
 from bot_operator.rows import RowReader
 from bot_operator.settings import OperatorSettings
+from bot_operator.standing import stand
+from bot_operator.waves import Waves
 
 #: A bot settles in three plans; more means that somebody undoes each of them.
 MOST_PLANS = 6
@@ -69,6 +71,7 @@ class Reconciler:
         store: BotStore,
         cluster: Cluster,
         gate: Gate,
+        waves: Waves,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
@@ -80,6 +83,7 @@ class Reconciler:
         self._store = store
         self._cluster = cluster
         self._gate = gate
+        self._waves = waves
         self._now = now
         self._monotonic = monotonic
         self._heartbeats = heartbeats or HeartbeatWatch(settings)
@@ -89,7 +93,10 @@ class Reconciler:
 
     async def reconcile(self, bot_id: int) -> None:
         """Make the cluster what the bot's row asks for. Raises TransientError or InvalidBotError."""
-        look = await self._observe(bot_id)
+        with self._waves.looking(bot_id):
+            await self._settle(await self._observe(bot_id))
+
+    async def _settle(self, look: _Look) -> None:
         for _ in range(MOST_PLANS):
             actions = plan_bot(look.record, look.observed, look.around)
             if not actions:
@@ -99,14 +106,13 @@ class Reconciler:
                     look = await self._apply(action, look)
             except StaleLookError as error:
                 _log.info("looked_again", why=str(error))
-                look = await self._observe(bot_id)
-        raise TransientError(f"bot {bot_id} is not settled after {MOST_PLANS} plans: {actions}")
+                look = await self._observe(look.bot_id)
+        raise TransientError(f"bot {look.bot_id} is not settled after {MOST_PLANS} plans: {actions}")
 
     async def _observe(self, bot_id: int) -> _Look:
         record = await self._record(bot_id)
         observed = await self._cluster.observe(bot_id)
         hold = await self._hold(bot_id, record, observed)
-        self._heartbeats.look(bot_id, record, observed, self._monotonic())
         since = self._monotonic() - self._written.get(bot_id, -self._settings.status_seconds)
         if record is None:
             self._written.pop(bot_id, None)
@@ -114,14 +120,20 @@ class Reconciler:
                 self._rows.forget(bot_id)
         else:
             record = replace(record, hold=hold)
+        self._heartbeats.look(bot_id, record, observed, self._monotonic())
+        now = self._now()
+        standing = None if record is None else stand(record, observed, self._settings, now)
+        turn = self._waves.take(bot_id, standing)
         around = Circumstances(
             settings=self._settings,
-            now=self._now(),
+            now=now,
             # Half, because the ticks that look for new figures are themselves `status_seconds` apart.
             figures_due=since >= self._settings.status_seconds / 2,
             hold=hold,
             last=self._rows.last(bot_id) if record is None else None,
             silent_for=self._heartbeats.silent_for(bot_id, self._monotonic()),
+            may_roll=turn.may_roll,
+            rollout_paused=turn.paused,
         )
         return _Look(bot_id, record, observed, around)
 

@@ -40,12 +40,18 @@ def silence_seconds(settings: OperatorSettings) -> float:
 def claims_to_work(record: BotRecord, observed: Observed) -> bool:
     """Whether the row says `running` and the pod is ready: only then is a heartbeat due.
 
-    A pod whose database, venue or lease is away is not ready, and is left alone for as long as that takes.
+    A pod whose database, venue or lease is away is not ready, and is left alone for as long as that takes. So is the
+    pod of a bot that the safety brake holds.
     """
     row, pod = record.row, observed.pod
-    if not record.desired.run or row.status != BotStatus.RUNNING or pod is None:
+    if not record.asked.run or record.hold is not None or row.status != BotStatus.RUNNING or pod is None:
         return False
     return pod.ready and pod.started and not pod.failing
+
+
+def _made_anew(observed: Observed) -> bool:
+    """Whether a Deployment of ours stays that would make another pod, and this one is of its template as it is now."""
+    return observed.runs and observed.deployment is not None and observed.deployment.rolled
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +154,7 @@ def plan_recovery(
     policy, pod = settings.recovery, observed.pod
     if not policy.enabled or silent_for < silence_seconds(settings):
         return None
-    if pod is None or record.hold is not None or not observed.runs or not claims_to_work(record, observed):
+    if pod is None or not _made_anew(observed) or not claims_to_work(record, observed):
         return None
     status = observed.bot.status if observed.bot else {}
     before = _recent(kept_recoveries(record, status), policy, now)

@@ -14,6 +14,8 @@ from bot_operator.observed import Observed, ObservedPod
 from bot_operator.placement import NO_SHAPE, Placement
 from bot_operator.record import BotRecord
 from bot_operator.recovery import QUARANTINED, kept_recoveries, lingering_pod
+from bot_operator.rollout import Told, update_condition
+from bot_operator.standing import UPDATED
 
 #: Fields that change all the time by themselves: written at most once in `statusSeconds`.
 FIGURES = frozenset({"balance", "totalPnl", "openPosition", "lastHeartbeat"})
@@ -94,9 +96,17 @@ def _runs(record: BotRecord, *more: str) -> Verdict:
 
 
 def build_status_fields(
-    record: BotRecord, observed: Observed, now: datetime, *, placement: Placement = NO_PLACEMENT
+    record: BotRecord,
+    observed: Observed,
+    now: datetime,
+    *,
+    placement: Placement = NO_PLACEMENT,
+    told: Told | None = None,
 ) -> dict[str, Any]:
-    """The whole status. A condition that says what it said before keeps the time since when it does."""
+    """The whole status. A condition that says what it said before keeps the time since when it does.
+
+    `told` is how far the bot is in a roll-out; None where it has no part in one.
+    """
     row, pod = record.row, observed.pod
     verdict = judge(record, observed, placement)
     old = observed.bot.status if observed.bot else {}
@@ -105,10 +115,12 @@ def build_status_fields(
         "observedGeneration": observed.bot.generation if observed.bot else 0,
         "conditions": [
             *_conditions(record, verdict, pod, old, now, placement),
+            *_updated(told, old, now),
             *_lingering(observed, old, now),
         ],
         "message": verdict.message,
         "halted": record.halt is not None,
+        "update": told.word.value if told else None,
         "restarts": pod.restarts if pod else 0,
         "pod": pod.name if pod else None,
         "recoveries": kept_recoveries(record, old) or None,
@@ -166,6 +178,10 @@ def _lingering(observed: Observed, old: Mapping[str, Any], now: datetime) -> lis
     """A condition that is there only while it is true: a pod that does not end."""
     text = lingering_pod(observed, now)
     return [_condition(old, now, POD_LINGERS, on=True, reason="NodeLost", message=text)] if text else []
+
+
+def _updated(told: Told | None, old: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
+    return [] if told is None else [update_condition(told, condition(old, UPDATED), _time(now) or "")]
 
 
 def _trading(record: BotRecord, *, runs: bool) -> tuple[bool, str, str]:

@@ -95,6 +95,10 @@ class FakeCluster:
     # What the test does to it.
 
     def start_pod(self, bot_id: int, *, ready: bool = True) -> None:
+        deployment = self.deployments.get(object_name(bot_id))
+        if deployment is not None:
+            generation = deployment["metadata"]["generation"]
+            deployment["status"] = {"observedGeneration": generation, "updatedReplicas": 1}
         name = f"bot-{bot_id}-{next(self._numbers)}"
         self.pods[name] = {
             "metadata": {

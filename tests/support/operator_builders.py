@@ -14,12 +14,14 @@ from bot_core.models.bot import BotRow
 from bot_core.models.figures import Figures, OpenPosition
 from bot_core.models.halt import Halt, HaltScope
 from bot_operator.manifests import build_deployment, build_tradingbot
-from bot_operator.naming import APPLIED_HASH, MANAGER, TEMPLATE_HASH, Workload, bot_labels
+from bot_operator.naming import APPLIED_HASH, MANAGER, REVISION, TEMPLATE_HASH, Workload, bot_labels
 from bot_operator.observed import Observed, ObservedDeployment, ObservedPod, ObservedTradingBot
 from bot_operator.placement import NO_SHAPE, place
 from bot_operator.record import NO_FIGURES, BotRecord, Circumstances
+from bot_operator.rollout import tell_update
 from bot_operator.settings import OperatorSettings, parse_settings
-from bot_operator.status import build_status_fields
+from bot_operator.standing import UPDATED, stand
+from bot_operator.status import build_status_fields, condition
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -137,6 +139,7 @@ class ClusterBuilder:
             placement=shape.dump(),
             owner_uid=owner,
             document=applied_by_us(manifest),
+            revision=annotations[REVISION],
         )
         return self._with(deployment=replace(deployment, **changes))
 
@@ -176,7 +179,14 @@ class ClusterBuilder:
         assert bot is not None
         record, deployment = self.of.record(), self.observed.deployment
         placement = place(record, deployment.placement if deployment else None, self.settings)
-        return self._with(bot=replace(bot, status=build_status_fields(record, self.observed, NOW, placement=placement)))
+        standing = stand(record, self.observed, self.settings, NOW)
+        told = (
+            None
+            if standing is None
+            else tell_update(standing, around(settings=self.settings), condition(bot.status, UPDATED))
+        )
+        status = build_status_fields(record, self.observed, NOW, placement=placement, told=told)
+        return self._with(bot=replace(bot, status=status))
 
     def seen_by(self, row: RowBuilder) -> ClusterBuilder:
         """Bring the TradingBot's spec up to what another state of the row asks for."""

@@ -22,6 +22,7 @@ from bot_operator.reconciler import Reconciler
 from bot_operator.recovery import HeartbeatWatch
 from bot_operator.rows import RowReader
 from bot_operator.sweep import Sweep
+from bot_operator.waves import Waves
 from bot_operator.workqueue import WorkQueue
 from support.fake_cluster import FakeCluster
 from support.operator_builders import NOW, a_document, some_settings
@@ -32,6 +33,8 @@ class World:
 
     def __init__(self, database: Database) -> None:
         self.seconds = 1000.0
+        self.now = NOW
+        self.settings = some_settings()
         self.database = database
         self.store = BotStore(database, actor="test")
         self.cluster = FakeCluster()
@@ -42,20 +45,23 @@ class World:
 
     def restart_operator(self) -> None:
         """Everything that an operator keeps in memory is lost."""
-        settings = some_settings()
         rows = RowReader(self.store, ProjectionStore(self.database))
         store = BotStore(self.database, actor="operator")
-        brake = Brake(ShrinkStore(self.database), brake_limits(settings), "operator", clock=lambda: self.seconds)
-        self.gate = Gate(settings, brake, rows, self.cluster, on_verdict=lambda item: self.metrics.judged(item.verdict))
-        heartbeats = HeartbeatWatch(settings)
-        self.reconciler = Reconciler(
-            settings, rows, store, self.cluster, self.gate, now=lambda: NOW, monotonic=lambda: self.seconds,
-            heartbeats=heartbeats, on_recovery=self.recovered.append,
-        )  # fmt: skip
+        brake = Brake(ShrinkStore(self.database), brake_limits(self.settings), "operator", clock=lambda: self.seconds)
+        self.gate = Gate(
+            self.settings, brake, rows, self.cluster, on_verdict=lambda item: self.metrics.judged(item.verdict)
+        )
+        heartbeats = HeartbeatWatch(self.settings)
         self.queued: list[int] = []
+        queue = _Noting(self.queued)
+        self.waves = Waves(self.settings, lambda bot_id: None if bot_id is None else queue.add(bot_id))
+        self.reconciler = Reconciler(
+            self.settings, rows, store, self.cluster, self.gate, self.waves, now=lambda: self.now,
+            monotonic=lambda: self.seconds, heartbeats=heartbeats, on_recovery=self.recovered.append,
+        )  # fmt: skip
         self.sweep = Sweep(
-            settings, rows, self.cluster, self.gate, _Noting(self.queued), self.metrics, self.health, now=lambda: NOW,
-            monotonic=lambda: self.seconds, heartbeats=heartbeats,
+            self.settings, rows, self.cluster, self.gate, queue, self.metrics, self.health, self.waves,
+            now=lambda: self.now, monotonic=lambda: self.seconds, heartbeats=heartbeats,
         )  # fmt: skip
 
     async def insert(self, document: dict[str, object] | None = None) -> int:
