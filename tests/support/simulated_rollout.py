@@ -175,9 +175,13 @@ class SimulatedFleet:
             "die": self.restart_operator,
             "change": lambda: self.change_to(number % 3),
             "time": lambda: self.wait(60 * number),
+            "restart": lambda: self.ask_restart(number),
             "hold": lambda: self.hold(number, position=number % 2 == 0),
         }
         happenings[what]()
+
+    def ask_restart(self, bot_id: int) -> None:
+        self.bots[bot_id].row = self.bots[bot_id].row.says("restarting")
 
     def wait(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -198,6 +202,8 @@ class SimulatedFleet:
             new = ObservedPod(name=name, created="2026-03-01T12:00:00Z", started=True)
             bot.observed = replace(bot.observed, deployment=replace(deployment, rolled=True), pods=(new,))
             bot.row = bot.row.says("starting")
+        elif pod.ready and bot.row.row.status == "restarting":
+            bot.row = bot.row.says("running", restarted_at=self.now.isoformat())
         elif not good:
             bot.observed = replace(bot.observed, pods=(replace(pod, failing=True, trouble="CrashLoopBackOff"),))
         elif not pod.ready:

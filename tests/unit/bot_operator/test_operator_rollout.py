@@ -104,6 +104,19 @@ def test_a_place_that_comes_free_is_taken_without_a_sweep() -> None:
     assert fleet.touched == [1, 2]
 
 
+def test_a_sweep_that_read_before_a_bot_was_touched_does_not_give_its_place_away() -> None:
+    fleet = SimulatedFleet(10)
+    fleet.change_to(1)
+    fleet.begin_sweep()
+    fleet.end_sweep()
+    fleet.ask_restart(2)
+    fleet.begin_sweep()
+    fleet.look(1)
+    fleet.end_sweep()
+    fleet.look(2)
+    assert fleet.touched == [1]
+
+
 def test_a_change_that_breaks_bots_stops_after_two_and_a_rollback_heals_them_first() -> None:
     fleet = SimulatedFleet(10, TWENTY, bad={(1, bot_id) for bot_id in range(1, 11)})
     fleet.sweep()
@@ -182,8 +195,8 @@ def test_a_restart_of_long_ago_is_no_word_on_todays_change() -> None:
 
 
 _HAPPENINGS = (
-    *["look"] * 10, *["whole look"] * 6, *["pod"] * 6, *["begin sweep"] * 3, *["end sweep"] * 3, *["hold"] * 3,
-    "die", "change", "time",
+    *["look"] * 10, *["whole look"] * 6, *["pod"] * 6, *["begin sweep"] * 3, *["end sweep"] * 3,
+    *["hold"] * 2, *["restart"] * 3, "die", "change", "time",
 )  # fmt: skip
 
 
