@@ -59,6 +59,7 @@ docs: install ## Write the generated pages anew
 	$(BIN)/python scripts/document-strategies
 	$(BIN)/python scripts/document-commands
 	$(BIN)/python scripts/document-configuration
+	$(BIN)/python scripts/document-chart
 
 .PHONY: clean
 clean: ## Remove what building and testing left behind; the database stays

@@ -1,4 +1,4 @@
-"""Three sample rows for a first look: paper bots on generated bars. Data only."""
+"""Sample rows for a first look, and one for a trial: paper bots on generated bars. Data only."""
 
 from typing import Any
 
@@ -26,6 +26,16 @@ def sample_documents(*, speed: float = 20.0) -> list[dict[str, Any]]:
             ("RSIBBExitMixin", {"x_rsi_period": 9, "x_rsi_overbought": 60, "x_bb_period": 12, "x_bb_dev": 1.5}),
         ),
     ]  # fmt: skip
+
+
+def trial_document() -> dict[str, Any]:
+    """A bot that has closed a trade within seconds, and tells nobody of it."""
+    return _document(
+        "Trial", "ETHUSDT", "1h", 50.0, 3,
+        ("RSIOrBBEntryMixin", {"e_rsi_period": 14, "e_rsi_oversold": 40, "e_bb_period": 20, "e_bb_dev": 2.0,
+                               "e_cooldown_bars": 3}),
+        ("ATRExitMixin", {"x_atr_period": 14, "x_sl_multiplier": 1.0}),
+    )  # fmt: skip
 
 
 def _document(

@@ -23,6 +23,7 @@ class Settings:
     """Times are in seconds, unless the name says minutes."""
 
     database_url: str = DEFAULT_URL
+    listen_url: str = field(default="", repr=False)
     port: int = 8080
     host: str = ANY_ADDRESS
     http_token: str = field(default="", repr=False)
@@ -51,6 +52,7 @@ class Settings:
         beat = min(cls.heartbeat_seconds, lease / 3)
         return cls(
             database_url=environment.get("DATABASE_URL") or DEFAULT_URL,
+            listen_url=environment.get("DATABASE_LISTEN_URL", ""),
             port=int(number(environment, "PORT", cls.port, low=0, high=65535)),
             host=environment.get("HOST") or default_host,
             http_token=_token(environment),

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from bot_core.store.listen import Listener
+from bot_core.store.listen import Listener, listen_url
 from bot_runtime.companions import Companion, Companions
 from bot_runtime.engine.assembly import Surroundings
 from bot_runtime.engine.board import Phase
@@ -37,6 +37,7 @@ class TradingRunner:
     ) -> None:
         self._settings = settings
         self._around = around
+        self._listen_to = listen_url(settings.listen_url, around.database.url)
         self._manager = manager
         self.companions = Companions(companions)
         self.stop = asyncio.Event()
@@ -92,7 +93,7 @@ class TradingRunner:
 
     async def _listen(self) -> None:
         if not self._around.database.is_sqlite:
-            await Listener(self._around.database.url, self._manager.wake).run()
+            await Listener(self._listen_to, self._manager.wake).run()
 
     def _signalled(self, number: signal.Signals) -> None:
         if self.stop.is_set():

@@ -131,7 +131,7 @@ class BotStore:
     async def request(self, bot_id: int, status: BotStatus) -> bool:
         """Write a request (`enabled`, `disabled`, `starting`, `stopping`, `restarting`); False if there is no row."""
         async with self.database.write() as connection:
-            row = await _locked(connection, bot_id)
+            row = await locked_row(connection, bot_id)
             if row is None:
                 return False
             values = {"status": status, "updated_at": datetime.now(UTC)}
@@ -148,7 +148,7 @@ class BotStore:
         bot_id = lease.bot_id
         async with self.database.write() as connection:
             await lease.check(connection)
-            row = await _locked(connection, bot_id)
+            row = await locked_row(connection, bot_id)
             if row is None or row.quarantined or not may_write(row.status, status) or not desired_state(row).run:
                 return False
             now = datetime.now(UTC)
@@ -180,7 +180,7 @@ class BotStore:
         async with self.database.write() as connection:
             if lease is not None:
                 await lease.check(connection)
-            row = await _locked(connection, bot_id)
+            row = await locked_row(connection, bot_id)
             if row is None:
                 return None
             reason = stopped_by(row)
@@ -197,16 +197,23 @@ class BotStore:
             return reason
 
     async def failed(
-        self, bot_id: int, message: str, *, keep_status: bool = False, quarantine: Quarantine | None = None
+        self,
+        bot_id: int,
+        message: str,
+        *,
+        keep_status: bool = False,
+        quarantine: Quarantine | None = None,
+        seen: BotRow | None = None,
     ) -> None:
         """Write `error`, count it and say why; the same message twice in a row is written and counted once.
 
         With `keep_status` only the message is written: the bot keeps running on what was last good. With
         `quarantine` no process tries the bot again until its document changes or somebody asks for a start.
+        With `seen` nothing is written over a row that is another by now.
         """
         async with self.database.write() as connection:
-            row = await _locked(connection, bot_id)
-            if row is None:
+            row = await locked_row(connection, bot_id)
+            if row is None or (seen is not None and not same_row(row, seen)):
                 return
             # `error` asks to be run again, so it is never written to a row that asks to be stopped.
             may = not keep_status and may_write(row.status, BotStatus.ERROR) and desired_state(row).run
@@ -233,7 +240,7 @@ class BotStore:
         It is no `last_error`: the runtime, to which the document is valid, would take that for mended.
         """
         async with self.database.write() as connection:
-            row = await _locked(connection, bot_id)
+            row = await locked_row(connection, bot_id)
             if row is None or row.extra_metadata.get(REFUSED, "") == message:
                 return
             others = {key: value for key, value in row.extra_metadata.items() if key != REFUSED}
@@ -274,7 +281,13 @@ def _trading_mode(document: Mapping[str, Any]) -> str:
     return mode if mode == "live" else "paper"
 
 
-async def _locked(connection: AsyncConnection, bot_id: int) -> BotRow | None:
+def same_row(row: BotRow, seen: BotRow) -> bool:
+    """Whether neither a person nor the bot itself has written to the row since it was seen."""
+    return (row.status, row.last_heartbeat, row.config_hash) == (seen.status, seen.last_heartbeat, seen.config_hash)
+
+
+async def locked_row(connection: AsyncConnection, bot_id: int) -> BotRow | None:
+    """A row as it is now, and stays until the transaction ends."""
     result = await connection.execute(select(*COLUMNS).where(bots.c.id == bot_id).with_for_update())
     row = result.one_or_none()
     return None if row is None else _row(row)

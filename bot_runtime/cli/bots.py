@@ -14,7 +14,7 @@ from bot_core.schema import trades as trades_table
 from bot_core.store.bots import BotStore
 from bot_core.store.events import recent_events
 from bot_core.store.halts import HaltStore
-from bot_runtime.cli import bots_delete, bots_export, bots_import, bots_requests, performance
+from bot_runtime.cli import bots_delete, bots_export, bots_import, bots_requests, bots_trial, performance
 from bot_runtime.cli.connection import with_bots
 from bot_runtime.cli.found import all_found
 from bot_runtime.cli.options import AsJson, BotIds
@@ -48,6 +48,7 @@ def register(app: typer.Typer) -> None:
     bots_requests.register(bots)
     bots_export.register(bots)
     bots_delete.register(bots)
+    bots_trial.register(bots)
     performance.register(bots)
     app.add_typer(bots, name="bots", help="List, show, import, export, steer and delete bots.")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 
 import structlog
@@ -9,26 +10,45 @@ import structlog
 from bot_core.logs import configure_logging
 from bot_core.models.errors import FatalError
 from bot_operator.app import OperatorApp
-from bot_operator.handlers.process import run_operator
-from bot_operator.settings import OperatorSettings, database_url, load_settings
+from bot_operator.election import LeadershipLostError
+from bot_operator.handlers.process import watch_cluster
+from bot_operator.settings import OperatorSettings, ProcessSettings, load_settings, process_settings
 
-DEFAULT_PORT = 8080
+_log = structlog.get_logger(__name__)
 
 
-async def run(settings: OperatorSettings, url: str, port: int) -> None:
-    app = await OperatorApp.from_settings(settings, url, port)
+async def run(settings: OperatorSettings, process: ProcessSettings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    running = asyncio.create_task(_run(settings, process), name="operator")
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop, running, number)
+    await asyncio.wait({running})
+    if not running.cancelled():
+        running.result()
+
+
+def _stop(running: "asyncio.Task[None]", number: signal.Signals) -> None:
+    _log.info("signalled", signal=number.name)
+    running.cancel()
+
+
+async def _run(settings: OperatorSettings, process: ProcessSettings) -> None:
+    app = await OperatorApp.from_settings(settings, process)
     try:
-        await run_operator(app)
+        await app.run(watch_cluster)
     finally:
         await app.aclose()
 
 
 def main() -> int:
     try:
-        settings, url = load_settings(os.environ), database_url(os.environ)
-        port = int(os.environ.get("PORT", DEFAULT_PORT))
+        settings, process = load_settings(os.environ), process_settings(os.environ)
         configure_logging(settings.log_level, json=True)
-        asyncio.run(run(settings, url, port))
+        asyncio.run(run(settings, process))
+    except LeadershipLostError as error:
+        _log.error("leadership_lost", error=str(error), what="nothing more is written; this process ends")
+        return 1
     except FatalError as error:
         configure_logging(json=True)
         structlog.get_logger(__name__).critical("operator_can_not_run", error=str(error), exc_info=error.__cause__)

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from bot_core.models.bot import BotRow
 from bot_operator.manifests import Document
+from bot_operator.trouble import Disruption
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,23 @@ class QuarantineRow:
 
 @dataclass(frozen=True)
 class WriteRowError:
-    """Write `error` and the message into the row; with `keep_status` the message only."""
+    """Write `error` and the message into the row; with `keep_status` the message only.
+
+    With `seen` nothing is written where the row is another by now, for then the bot itself may have spoken.
+    """
 
     message: str
     keep_status: bool = False
+    seen: BotRow | None = None
+
+
+@dataclass(frozen=True)
+class WriteRowDisruption:
+    """Tell the row, once, that the process ended unasked; while the bot is `down`, as an error."""
+
+    disruption: Disruption
+    down: bool
+    seen: BotRow
 
 
 @dataclass(frozen=True)
@@ -98,7 +113,6 @@ class WriteRowRefusal:
 @dataclass(frozen=True)
 class PatchStatus:
     manifest: Document
-    figures_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +126,7 @@ class EmitEvent:
 
 
 Deletion: TypeAlias = DeleteDeployment | DeleteTradingBot | DeletePod
-RowWrite: TypeAlias = NoteRow | QuarantineRow | WriteRowError | WriteRowRefusal | WriteRowStopped
+RowWrite: TypeAlias = NoteRow | QuarantineRow | WriteRowError | WriteRowDisruption | WriteRowRefusal | WriteRowStopped
 Action: TypeAlias = (
     ApplyDeployment
     | ApplyTradingBot

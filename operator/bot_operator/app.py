@@ -1,35 +1,45 @@
 """The composition root: one frozen object that holds what there is once per process. It decides nothing."""
 
 import asyncio
-from collections.abc import Mapping
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from bot_core.models.errors import FatalError
 from bot_core.models.extensions import use_extensions
 from bot_core.store.bots import BotStore
 from bot_core.store.brake import Brake
 from bot_core.store.database import Database
-from bot_core.store.listen import Listener
+from bot_core.store.listen import Listener, listen_url
 from bot_core.store.projection import ProjectionStore
 from bot_core.store.shrinks import ShrinkStore
 from bot_operator.brake import brake_limits
 from bot_operator.cluster import Cluster
+from bot_operator.election import Election
+from bot_operator.fence import Fence, FencedDatabase
 from bot_operator.gate import Gate
-from bot_operator.health import SweepHealth
+from bot_operator.health import LeaseHealth, OperatorHealth, SweepHealth
+from bot_operator.heartbeats import Heartbeats
 from bot_operator.kube import Kube
+from bot_operator.lease import Leases
 from bot_operator.metrics import Metrics
 from bot_operator.naming import labelled_bot_id, named_bot_id
+from bot_operator.projection import Projection
 from bot_operator.reconciler import Reconciler
-from bot_operator.recovery import HeartbeatWatch
+from bot_operator.row_writer import RowWriter
 from bot_operator.rows import RowReader
-from bot_operator.settings import OperatorSettings
+from bot_operator.settings import OperatorSettings, ProcessSettings
 from bot_operator.sweep import Sweep
+from bot_operator.transport import Transport
 from bot_operator.watcher import Watcher
 from bot_operator.waves import Waves
 from bot_operator.web import build_web, serving
 from bot_operator.workqueue import WorkQueue
 
 ACTOR = "operator"
+
+Watch = Callable[["OperatorApp"], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -42,21 +52,45 @@ class OperatorApp:
     reconciler: Reconciler
     watcher: Watcher
     metrics: Metrics
-    health: SweepHealth
+    sweeps: SweepHealth
+    health: OperatorHealth
+    election: Election | None
+    leases: Leases | None
 
     @classmethod
-    async def from_settings(cls, settings: OperatorSettings, database_url: str, port: int) -> Self:
+    async def from_settings(cls, settings: OperatorSettings, process: ProcessSettings) -> Self:
         """Build everything; nothing is connected yet, so neither database nor cluster need to be up."""
-        cluster = await Kube.connect(settings.namespace, settings.release)
-        return cls.compose(settings, Database(database_url), cluster, port)
+        metrics = Metrics()
+        fence = Fence() if settings.leader.enabled else Fence.always_open()
+        transport = await Transport.connect(fence=fence, observe=metrics.requested)
+        cluster = Kube(transport, settings.namespace, settings.release)
+        # Its own connections: renewals never wait for the bots' requests, and are what the fence depends on.
+        own = await Transport.connect(observe=metrics.requested) if settings.leader.enabled else None
+        leases = None if own is None else Leases(own, settings)
+        database = FencedDatabase(process.database_url, fence)
+        return cls.compose(settings, process, database, cluster, fence, metrics, leases)
 
     @classmethod
-    def compose(cls, settings: OperatorSettings, database: Database, cluster: Cluster, port: int) -> Self:
+    def compose(
+        cls,
+        settings: OperatorSettings,
+        process: ProcessSettings,
+        database: Database,
+        cluster: Cluster,
+        fence: Fence,
+        metrics: Metrics,
+        leases: Leases | None = None,
+    ) -> Self:
         use_extensions(settings.plugins.extensions())
-        metrics = Metrics()
-        health = SweepHealth(settings.poll_seconds)
-        queue = WorkQueue(on_outcome=metrics.reconciled)
-        metrics.watch(queue_depth=lambda: len(queue), sweep_age=lambda: health.age)
+        sweeps, lease_health = SweepHealth(settings.poll_seconds), LeaseHealth.of(settings.leader.lease_seconds)
+        health = OperatorHealth(sweeps, lease_health if leases else None, lambda: fence.is_open)
+        queue = WorkQueue(on_end=metrics.reconciled)
+        metrics.watch(
+            queue_depth=lambda: len(queue),
+            oldest_wait=lambda: queue.oldest_wait,
+            sweep_age=lambda: health.sweep_age,
+            leads=lambda: health.leads,
+        )
         store = BotStore(database, actor=ACTOR)
         rows = RowReader(store, ProjectionStore(database))
         holder = f"operator {settings.namespace}/{settings.release}"
@@ -67,25 +101,50 @@ class OperatorApp:
             cluster,
             on_verdict=lambda showing: metrics.judged(showing.verdict),
         )
-        heartbeats = HeartbeatWatch(settings)
+        heartbeats = Heartbeats(settings, lambda bot_id: queue.add(bot_id, news=False), on_held=metrics.recoveries_held)
         waves = Waves(settings, lambda bot_id: watcher.wake(bot_id))  # noqa: PLW0108  # it is made below
+        listen_to = listen_url(process.direct_url, database.url)
         watcher = Watcher(
-            Sweep(settings, rows, cluster, gate, queue, metrics, health, waves, heartbeats=heartbeats),
+            Sweep(settings, rows, cluster, gate, queue, metrics, sweeps, waves, heartbeats),
             queue.add,
             poll_seconds=settings.poll_seconds,
             status_seconds=settings.status_seconds,
-            listen=None if database.is_sqlite else lambda wake: Listener(database.url, wake).run(),
+            project=Projection(
+                settings, rows, cluster, lambda bot_id: queue.add(bot_id, news=False), heartbeats
+            ).project,
+            listen=None if database.is_sqlite else lambda wake: Listener(listen_to, wake).run(),
         )
-        reconciler = Reconciler(
-            settings, rows, store, cluster, gate, waves, heartbeats=heartbeats, on_recovery=metrics.recovered
-        )
-        return cls(settings, port, database, cluster, queue, reconciler, watcher, metrics, health)
+        writer = RowWriter(store, rows)
+        reconciler = Reconciler(settings, rows, writer, cluster, gate, waves, heartbeats, on_recovery=metrics.recovered)
+        election = None
+        if leases is not None:
+            identity = f"{process.name}_{uuid.uuid4()}"
+            election = Election(settings.leader, leases, fence, identity, on_tried=lease_health.noted)
+        return cls(
+            settings, process.port, database, cluster, queue, reconciler, watcher, metrics, sweeps, health, election,
+            leases,
+        )  # fmt: skip
 
-    async def run(self) -> None:
-        """Work until cancelled."""
-        async with serving(build_web(self.health, self.metrics), self.port), asyncio.TaskGroup() as group:
-            group.create_task(self.queue.run(self.reconciler.reconcile))
-            group.create_task(self.watcher.run())
+    async def run(self, watch: Watch) -> None:
+        """Serve, and work while this process leads, until cancelled. `watch` runs for ever and calls `wake`.
+
+        Raises FatalError when the work ended by itself, and when another process leads.
+        """
+        async with serving(build_web(self.health, self.metrics), self.port):
+            if self.election is None:
+                await self._work(watch)
+            else:
+                await self.election.lead(lambda: self._work(watch))
+
+    async def _work(self, watch: Watch) -> None:
+        self.sweeps.began()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.queue.run(self.reconciler.reconcile))
+                group.create_task(self.watcher.run())
+                group.create_task(_run(watch(self)))
+        except ExceptionGroup as error:
+            raise FatalError("the operator ended by itself") from error
 
     def wake(self, labels: Mapping[str, str], name: str = "") -> None:
         """An object with these labels and this name has changed in the cluster; its label may be what was edited."""
@@ -94,4 +153,10 @@ class OperatorApp:
 
     async def aclose(self) -> None:
         await self.cluster.aclose()
+        if self.leases is not None:
+            await self.leases.aclose()
         await self.database.aclose()
+
+
+async def _run(work: Awaitable[None]) -> None:
+    await work

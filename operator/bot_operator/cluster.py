@@ -16,6 +16,14 @@ class StaleLookError(TransientError):
     """The object is no longer what the write was based on: look again."""
 
 
+class ThrottledError(ClusterUnavailableError):
+    """The API server has too much to do. `retry_after`: the seconds that it asks for, 0 if it names none."""
+
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class RefusedObjectError(InvalidBotError):
     """The API server understood the object and will not have it: sending the same again won't help."""
 
@@ -35,6 +43,9 @@ class Cluster(Protocol):
 
     async def observe_all(self) -> dict[int, Observed]:
         """Everything of ours, each kind listed once."""
+
+    async def tradingbots(self) -> dict[int, ObservedTradingBot]:
+        """The TradingBots of ours alone, listed once."""
 
     async def apply_tradingbot(self, manifest: Document, held: Held) -> ObservedTradingBot:
         """Write our own fields. `held` is the object as it was seen, None where there was none."""

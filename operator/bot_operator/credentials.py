@@ -3,11 +3,11 @@
 That a Secret is missing is known only from the pod that waits for it: the operator may not read Secrets.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot_core.models.bot import BotStatus
 from bot_operator.naming import BOT_ID_LABEL
-from bot_operator.observed import ObservedPod
+from bot_operator.observed import Observed, ObservedPod
 from bot_operator.placement import Placement
 from bot_operator.record import BotRecord
 
@@ -47,12 +47,23 @@ def missing_secret(pod: ObservedPod | None, placement: Placement) -> str:
     """What to do where the pod waits for a Secret of its keys; empty where it doesn't."""
     names = placement.shape.credentials if placement.shape else ()
     for name in names if pod else ():
-        if pod is not None and f'secret "{name}" not found' in str(pod.trouble):
-            return (
-                f"the Secret {name} is not there; make it: kubectl --namespace {placement.namespace} create secret"
-                f" generic {name} --from-env-file=FILE (lines API_KEY=… and API_SECRET=…); then the bot starts"
-            )
+        words = (
+            f"the Secret {name} is not there; make it: kubectl --namespace {placement.namespace} create secret"
+            f" generic {name} --from-env-file=FILE (lines API_KEY=… and API_SECRET=…); then the bot starts"
+        )
+        if pod is not None and any(text in str(pod.trouble) for text in (f'secret "{name}" not found', words)):
+            return words
     return ""
+
+
+def explained(observed: Observed, placement: Placement) -> Observed:
+    """With these words in place of the kubelet's own where a pod waits for its keys."""
+
+    def told(pod: ObservedPod) -> ObservedPod:
+        words = missing_secret(pod, placement)
+        return replace(pod, trouble=replace(pod.trouble, words=words)) if pod.trouble and words else pod
+
+    return replace(observed, pods=tuple(told(pod) for pod in observed.pods))
 
 
 def _anew(record: BotRecord, placement: Placement) -> str:

@@ -25,7 +25,7 @@ from bot_operator.observed import (
 from bot_operator.ownership import disowning_patch, restoring_patch
 from bot_operator.transport import Transport
 
-_APPLY = "application/apply-patch+yaml"
+_APPLY = "application/apply-patch+yaml; charset=utf-8"  # as text: the client would write it as JSON
 _JSON_PATCH = "application/json-patch+json"
 _PAGE = 500
 #: Tries at a patch that the Deployment controller, which counts its pods just then, may make stale.
@@ -70,6 +70,10 @@ class Kube:
             )
             for bot_id in bots.keys() | deployments.keys() | pods.keys()
         }
+
+    async def tradingbots(self) -> dict[int, ObservedTradingBot]:
+        bots = _by_bot(await self._list(self._bots, selector(owner_labels(self._release))), named=True)
+        return {bot_id: parse_tradingbot(items[0], self._release) for bot_id, items in bots.items()}
 
     async def apply_tradingbot(self, manifest: Document, held: Held) -> ObservedTradingBot:
         return parse_tradingbot(await self._apply(self._bots, manifest, held), self._release)
@@ -123,7 +127,8 @@ class Kube:
     async def _apply(self, kind: str, manifest: Document, held: Held, part: str = "") -> Document:
         """Server-side apply onto what was seen. What was not there is not forced: it may be there by now, another's."""
         query = {"fieldManager": MANAGER, "force": "false" if held is None else "true"}
-        return await self._patch(_path(kind, manifest, part), query, _onto(manifest, held, "resourceVersion"), _APPLY)
+        path = _path(kind, manifest, part)
+        return await self._patch(path, query, _onto(manifest, held, "resourceVersion"), _APPLY, seen=held is not None)
 
     async def _restore(self, kind: str, manifest: Document, held: Held, part: str = "") -> Document:
         """One patch puts all of it back; apply makes every field ours; a last patch forgets that the first was a write.
@@ -144,9 +149,17 @@ class Kube:
         return latest
 
     async def _patch(
-        self, path: str, query: dict[str, str], body: Document | list[Document], content_type: str
+        self,
+        path: str,
+        query: dict[str, str],
+        body: Document | list[Document],
+        content_type: str,
+        *,
+        seen: bool = False,
     ) -> Document:
         answer = await self._transport.request("PATCH", path, query, body, content_type)
+        if answer is None and seen:
+            raise StaleLookError(f"PATCH {path}: it is gone")
         if answer is None:
             raise ClusterUnavailableError(f"PATCH {path}: not found; is the CRD installed, and the namespace there?")
         return answer

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bot_operator.naming import CONFIRM_SHRINK, PLACEMENT, REVISION, TEMPLATE_HASH, is_ours
-
-#: A container that waits for one of these reasons does not start without help.
-FAILING_REASONS = frozenset(
-    {
-        "CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName",
-        "CreateContainerConfigError", "CreateContainerError", "RunContainerError",
-    }
-)  # fmt: skip
+from bot_operator.trouble import (
+    Disruption,
+    Patience,
+    Trouble,
+    condition,
+    deployment_trouble,
+    pod_disruption,
+    pod_trouble,
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class ObservedDeployment:
     replicas: int = 1
     owner_uid: str = ""
     document: Mapping[str, Any] = field(default_factory=dict)  # as above
-    failure: str = ""  # why its ReplicaSet may make no pod, such as a quota
+    trouble: Trouble | None = None  # why its ReplicaSet may make no pod, such as a quota
     revision: str = ""
     seen: bool = True  # its controller has seen it as it is now
     rolled: bool = True  # and its pods are of its template as it is now
@@ -54,7 +55,7 @@ class ObservedDeployment:
 
 @dataclass(frozen=True)
 class ObservedPod:
-    """`trouble` is why it does not run, in the cluster's words; `failing` that it won't without help.
+    """`trouble` is why it does not run as it should; `disruption` how its process ended unasked, if it did.
 
     `end_due` is when a pod that is being deleted was to be killed at the latest.
     """
@@ -64,11 +65,19 @@ class ObservedPod:
     deleting: bool = False
     started: bool = False
     ready: bool = False
+    failed: bool = False
     restarts: int = 0
-    trouble: str = ""
-    failing: bool = False
+    node: str = ""
+    image: str = ""
+    trouble: Trouble | None = None
+    disruption: Disruption | None = None
     uid: str = ""
     end_due: str = ""
+
+    @property
+    def failing(self) -> bool:
+        """Whether it won't run without help."""
+        return self.trouble is not None and self.trouble.patience is Patience.NONE
 
 
 @dataclass(frozen=True)
@@ -91,9 +100,15 @@ class Observed:
 
     @property
     def pod(self) -> ObservedPod | None:
-        """The pod that counts: the newest that is not on its way out."""
+        """The pod that counts: the newest that is not on its way out, one that failed only where there is no other."""
         staying = [pod for pod in self.pods if not pod.deleting]
-        return max(staying, key=lambda pod: (pod.created, pod.name), default=None)
+        return max(staying, key=lambda pod: (not pod.failed, pod.created, pod.name), default=None)
+
+    @property
+    def disruption(self) -> Disruption | None:
+        """The last one, of whichever pod."""
+        found = [pod.disruption for pod in self.pods if pod.disruption is not None]
+        return max(found, key=lambda disruption: disruption.at, default=None)
 
 
 def parse_tradingbot(document: Mapping[str, Any], release: str) -> ObservedTradingBot:
@@ -118,11 +133,6 @@ def parse_deployment(document: Mapping[str, Any], release: str) -> ObservedDeplo
     status = _mapping(document, "status")
     seen = int(status.get("observedGeneration", 0)) >= int(meta.get("generation", 1))
     owners = [owner for owner in meta.get("ownerReferences") or [] if owner.get("controller")]
-    failures = [
-        str(condition.get("message", ""))
-        for condition in status.get("conditions") or []
-        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True"
-    ]
     return ObservedDeployment(
         uid=str(meta.get("uid", "")),
         ours=is_ours(_mapping(meta, "labels"), release),
@@ -132,7 +142,7 @@ def parse_deployment(document: Mapping[str, Any], release: str) -> ObservedDeplo
         replicas=int(_mapping(document, "spec").get("replicas", 1)),
         owner_uid=str(owners[0].get("uid", "")) if owners else "",
         document=document,
-        failure=failures[0] if failures else "",
+        trouble=deployment_trouble(document),
         revision=str(_mapping(meta, "annotations").get(REVISION, "")),
         seen=seen,
         rolled=seen and int(status.get("updatedReplicas", 0)) > 0,
@@ -140,55 +150,24 @@ def parse_deployment(document: Mapping[str, Any], release: str) -> ObservedDeplo
 
 
 def parse_pod(document: Mapping[str, Any]) -> ObservedPod:
-    meta, status = _mapping(document, "metadata"), _mapping(document, "status")
+    meta, spec, status = (_mapping(document, key) for key in ("metadata", "spec", "status"))
     containers = status.get("containerStatuses") or []
-    trouble, failing = _trouble(status, containers)
+    images = [str(container.get("image", "")) for container in spec.get("containers") or []]
     return ObservedPod(
         name=str(meta.get("name", "")),
         created=str(meta.get("creationTimestamp", "")),
         deleting="deletionTimestamp" in meta,
         started=any("running" in _mapping(container, "state") for container in containers),
-        ready=_condition(status, "Ready").get("status") == "True",
+        ready=condition(status, "Ready").get("status") == "True",
+        failed=status.get("phase") == "Failed",
         restarts=sum(int(container.get("restartCount", 0)) for container in containers),
-        trouble=trouble,
-        failing=failing,
+        node=str(spec.get("nodeName", "")),
+        image=images[0] if images else "",
+        trouble=pod_trouble(document),
+        disruption=pod_disruption(document),
         uid=str(meta.get("uid", "")),
         end_due=str(meta.get("deletionTimestamp", "")),
     )
-
-
-def _trouble(status: Mapping[str, Any], containers: list[Mapping[str, Any]]) -> tuple[str, bool]:
-    if status.get("phase") == "Failed":
-        return _said(str(status.get("reason") or "Failed"), status.get("message")), True
-    for container in containers:
-        waiting = _mapping(_mapping(container, "state"), "waiting")
-        reason = str(waiting.get("reason", ""))
-        if reason in FAILING_REASONS:
-            return _said(reason, _last_end(container) or waiting.get("message")), True
-        ended = _mapping(_mapping(container, "state"), "terminated")
-        if ended:
-            return _ending(ended), False
-    scheduled = _condition(status, "PodScheduled")
-    if scheduled.get("status") == "False":
-        return _said(str(scheduled.get("reason", "Unschedulable")), scheduled.get("message")), False
-    return "", False
-
-
-def _last_end(container: Mapping[str, Any]) -> str:
-    ended = _mapping(_mapping(container, "lastState"), "terminated")
-    return _ending(ended) if ended else ""
-
-
-def _ending(ended: Mapping[str, Any]) -> str:
-    return f"{ended.get('reason', 'ended')}, exit code {ended.get('exitCode', '?')}"
-
-
-def _said(reason: str, message: Any) -> str:
-    return f"{reason}: {message}" if message else reason
-
-
-def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    return next((item for item in status.get("conditions") or [] if item.get("type") == kind), {})
 
 
 def _mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -19,6 +19,7 @@ from bot_operator.actions import (
     RestoreStatus,
     RestoreTradingBot,
     RowWrite,
+    WriteRowDisruption,
     WriteRowError,
     WriteRowRefusal,
     WriteRowStopped,
@@ -35,9 +36,8 @@ def tell(action: Action) -> None:
             RestoreTradingBot(manifest, fields) | RestoreDeployment(manifest, fields) | RestoreStatus(manifest, fields)
         ):
             _log.warning("restored", kind=manifest["kind"], fields=fields)
-        case PatchStatus(manifest, figures_only):
-            log = _log.debug if figures_only else _log.info
-            log("status_written", phase=manifest["status"]["phase"], message=manifest["status"]["message"])
+        case PatchStatus(manifest):
+            _log.info("status_written", phase=manifest["status"]["phase"], message=manifest["status"]["message"])
         case DeleteDeployment(_, why) | DeleteTradingBot(_, why):
             _log.info("deleted", kind=type(action).__name__.removeprefix("Delete"), why=why)
         case DeletePod(name, _, why):
@@ -58,6 +58,8 @@ def _tell_row(action: RowWrite) -> None:
             _log.warning("row_error_written", message=message)
         case WriteRowRefusal(message):
             _log.warning("row_refusal_written", message=message)
+        case WriteRowDisruption(disruption):
+            _log.warning("row_disruption_written", message=disruption.text)
         case WriteRowStopped():
             _log.info("row_stopped_written")
         case _:

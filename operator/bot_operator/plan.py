@@ -6,7 +6,6 @@ again and plans again, until there is nothing left to do.
 
 from dataclasses import replace
 
-from bot_core.models.bot import BotStatus, may_write
 from bot_operator.actions import (
     Action,
     ApplyDeployment,
@@ -21,24 +20,21 @@ from bot_operator.actions import (
     RestoreDeployment,
     RestoreStatus,
     RestoreTradingBot,
-    WriteRowError,
-    WriteRowRefusal,
-    WriteRowStopped,
 )
 from bot_operator.brake import hold_events, plan_held
+from bot_operator.credentials import explained
 from bot_operator.drift import Drift, find_drift, foreign_status, keeping_template, template_outdated
 from bot_operator.manifests import Document, build_deployment, build_status, build_tradingbot
 from bot_operator.naming import TEMPLATE_HASH, Workload, object_name
+from bot_operator.news import status_events
 from bot_operator.observed import Observed, ObservedDeployment, ObservedTradingBot
 from bot_operator.placement import Placement, place
 from bot_operator.record import BotRecord, Circumstances, Hold
 from bot_operator.recovery import plan_recovery
+from bot_operator.reports import plan_row, plan_row_error
 from bot_operator.rollout import UP_TO_DATE, Told, tell_update
-from bot_operator.standing import FAILURES, UPDATED, Standing, stand, under_way_message
-from bot_operator.status import FIGURES, HALTED, POD_LINGERS, Phase, build_status_fields, condition, name_taken
-
-#: Phases that a bot without any workload never has: one of them says that there was a pod.
-_HAD_WORKLOAD = frozenset({Phase.PENDING, Phase.STARTING, Phase.RUNNING, Phase.STOPPING})
+from bot_operator.standing import UPDATED, Standing, stand, under_way_message
+from bot_operator.status import FIGURES, build_status_fields, condition, name_taken
 
 #: An Event is short; the log line has them all.
 _MOST_FIELDS = 8
@@ -50,18 +46,21 @@ def plan_bot(record: BotRecord | None, observed: Observed, around: Circumstances
         return _plan_removal(observed) if around.hold is None else _plan_held(observed, around.hold, around)
     bot = observed.bot
     if bot is not None and not bot.ours:
-        return _plan_row_error(record, name_taken("TradingBot", record.row.id), bot.uid, "NameTaken")
+        return plan_row_error(record, name_taken("TradingBot", record.row.id), bot.uid, "NameTaken")
     if bot is not None and bot.deleting:
         return []  # its end is news, and then it is made again
     first = _plan_tradingbot(bot, build_tradingbot(record, around.settings))
     if bot is None or first:
         return first  # the rest needs its uid and generation: the next plan
     placement = _place(record, observed, around)
+    observed = explained(observed, placement)
     standing = stand(record, observed, around.settings, around.now)
     told = _told(bot, standing, placement, around, made_now=observed.deployment is None and record.desired.run)
-    status = build_status_fields(record, observed, around.now, placement=placement, told=told)
+    status = build_status_fields(
+        record, observed, around.now, settings=around.settings.trouble, placement=placement, told=told
+    )
     return _plan_recovery(record, observed, bot, around, standing, status) or [
-        *_plan_row(record, observed, bot, placement),
+        *plan_row(record, observed, bot, around, placement),
         *_plan_status(record, bot, around, status),
         *_plan_workload(record, observed, bot, around, placement),
     ]
@@ -132,59 +131,15 @@ def _restored(kind: str, fields: tuple[str, ...], uid: str) -> EmitEvent:
     return EmitEvent("Restored", f"put back in the {kind}: {', '.join(fields[:_MOST_FIELDS])}{more}", uid)
 
 
-def _plan_row(record: BotRecord, observed: Observed, bot: ObservedTradingBot, placement: Placement) -> list[Action]:
-    """What the row must be told. Before the status, whose phase is the only memory of a workload that is gone."""
-    deployment = observed.deployment
-    if deployment is not None and not deployment.ours:
-        return _plan_row_error(record, name_taken("Deployment", record.row.id), bot.uid, "NameTaken")
-    if record.desired.run:
-        running = deployment is not None
-        return [*_plan_invalid(record, placement, running=running), *_plan_refusal(record, placement, running=running)]
-    gone = deployment is None and not observed.pods
-    answer: list[Action] = [WriteRowStopped()] if gone and _stop_unanswered(record, bot) else []
-    return [*_plan_refusal(record, placement, running=False), *answer]
-
-
-def _stop_unanswered(record: BotRecord, bot: ObservedTradingBot) -> bool:
-    if record.row.status == BotStatus.STOPPED:
-        return False
-    return record.row.status == BotStatus.STOPPING or bot.phase in _HAD_WORKLOAD
-
-
-def _plan_invalid(record: BotRecord, placement: Placement, *, running: bool) -> list[Action]:
-    """A document that no bot can run on, or that this cluster lets no bot start with."""
-    error = record.config_error or ("" if running else placement.refusal)
-    if not error:
-        return []
-    told = record.last_error == error
-    shown = running or record.row.status == BotStatus.ERROR or not may_write(record.row.status, BotStatus.ERROR)
-    return [] if told and shown else [WriteRowError(error, keep_status=running)]
-
-
-def _plan_refusal(record: BotRecord, placement: Placement, *, running: bool) -> list[Action]:
-    said = placement.refusal if running else ""
-    return [] if record.refusal == said else [WriteRowRefusal(said)]
-
-
-def _plan_row_error(record: BotRecord, message: str, uid: str, reason: str) -> list[Action]:
-    may = may_write(record.row.status, BotStatus.ERROR)
-    told = record.last_error == message and (record.row.status == BotStatus.ERROR or not may)
-    if told or not record.desired.run:
-        return []  # `error` in the row of a stopped bot would ask for it to run
-    return [WriteRowError(message), EmitEvent(reason, message, uid, warning=True)]
-
-
 def _plan_status(record: BotRecord, bot: ObservedTradingBot, around: Circumstances, status: Document) -> list[Action]:
     edited = foreign_status(bot.document, status)
     if edited:
         restore = RestoreStatus(build_status(object_name(record.row.id), around.settings, status), edited)
         return [restore, _restored("TradingBot", edited, bot.uid)]
-    changed = {key for key in status.keys() | bot.status.keys() if status.get(key) != bot.status.get(key)}
-    figures_only = changed <= FIGURES
-    if not changed or (figures_only and not around.figures_due):
+    if all(status.get(key) == bot.status.get(key) for key in (status.keys() | bot.status.keys()) - FIGURES):
         return []
-    patch = PatchStatus(build_status(object_name(record.row.id), around.settings, status), figures_only)
-    return [patch, *_events_of(bot, status), *hold_events(bot, record.hold)]
+    patch = PatchStatus(build_status(object_name(record.row.id), around.settings, status))
+    return [patch, *status_events(bot, status), *hold_events(bot, record.hold)]
 
 
 def _told(
@@ -193,39 +148,6 @@ def _told(
     if made_now and placement.shape is not None:
         return UP_TO_DATE
     return None if standing is None else tell_update(standing, around, condition(bot.status, UPDATED))
-
-
-def _events_of(bot: ObservedTradingBot, status: Document) -> list[Action]:
-    """Events for what the new status says otherwise than the old one."""
-    events: list[Action] = []
-    valid, before = condition(status, "ConfigValid"), condition(bot.status, "ConfigValid")
-    if valid["status"] == "False" and valid["message"] != before.get("message"):
-        events.append(EmitEvent("ConfigInvalid", valid["message"], bot.uid, warning=True))
-    if valid["status"] == "True" and before.get("status") == "False":
-        events.append(EmitEvent("ConfigValid", "the document is valid again", bot.uid))
-    halted, was = (condition(item, "Trading").get("reason") == HALTED for item in (status, bot.status))
-    if halted and not was:
-        events.append(EmitEvent(HALTED, condition(status, "Trading")["message"], bot.uid, warning=True))
-    if was and not halted:
-        events.append(EmitEvent("Resumed", "no halt stands any more", bot.uid))
-    lingers, before = condition(status, POD_LINGERS), condition(bot.status, POD_LINGERS)
-    if lingers and lingers["message"] != before.get("message"):
-        events.append(EmitEvent(POD_LINGERS, lingers["message"], bot.uid, warning=True))
-    events += _events_of_update(bot, status)
-    phase, message = status["phase"], status["message"]
-    failed = phase == Phase.ERROR
-    if phase != bot.phase or (failed and message != bot.status.get("message")):
-        events.append(EmitEvent(phase, message or f"the bot is {phase.lower()}", bot.uid, warning=failed))
-    return events
-
-
-def _events_of_update(bot: ObservedTradingBot, status: Document) -> list[Action]:
-    now, before = condition(status, UPDATED), condition(bot.status, UPDATED)
-    if now.get("status") == "True" and before.get("status") == "Unknown":
-        return [EmitEvent("Updated", "its pod is of the new template", bot.uid)]
-    if now.get("reason") in FAILURES and before.get("reason") not in FAILURES:
-        return [EmitEvent("UpdateFailed", now["message"], bot.uid, warning=True)]
-    return []
 
 
 def _plan_workload(  # a table: one line, one case

@@ -3,7 +3,6 @@
 Errors are not handled here but by their type in the work queue. Killed anywhere, the next look goes on.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -11,10 +10,8 @@ from typing import Any, assert_never
 
 import structlog
 
-from bot_core.models.bot import Quarantine
 from bot_core.models.brake import TableState
 from bot_core.models.errors import InvalidBotError, SchemaMissingError, TransientError
-from bot_core.store.bots import BotStore
 from bot_operator.actions import (
     Action,
     ApplyDeployment,
@@ -24,27 +21,24 @@ from bot_operator.actions import (
     DeleteTradingBot,
     Deletion,
     EmitEvent,
-    NoteRow,
     PatchStatus,
     QuarantineRow,
     RestoreDeployment,
     RestoreStatus,
     RestoreTradingBot,
     RowWrite,
-    WriteRowError,
-    WriteRowRefusal,
-    WriteRowStopped,
 )
 from bot_operator.cluster import Cluster, RefusedObjectError, StaleLookError
 from bot_operator.drift import find_drift
 from bot_operator.gate import Gate
+from bot_operator.heartbeats import Heartbeats
 from bot_operator.manifests import Document, build_event
 from bot_operator.naming import object_name
 from bot_operator.observed import Observed, ObservedDeployment, ObservedTradingBot
 from bot_operator.operator_log import tell
 from bot_operator.plan import plan_bot
 from bot_operator.record import BotRecord, Circumstances, Hold
-from bot_operator.recovery import HeartbeatWatch
+from bot_operator.row_writer import RowWriter
 from bot_operator.rows import RowReader
 from bot_operator.settings import OperatorSettings
 from bot_operator.standing import stand
@@ -68,28 +62,24 @@ class Reconciler:
         self,
         settings: OperatorSettings,
         rows: RowReader,
-        store: BotStore,
+        writer: RowWriter,
         cluster: Cluster,
         gate: Gate,
         waves: Waves,
+        heartbeats: Heartbeats,
         *,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        monotonic: Callable[[], float] = time.monotonic,
-        heartbeats: HeartbeatWatch | None = None,
         on_recovery: Callable[[str], None] = lambda _outcome: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._settings = settings
         self._rows = rows
-        self._store = store
+        self._writer = writer
         self._cluster = cluster
         self._gate = gate
         self._waves = waves
-        self._now = now
-        self._monotonic = monotonic
-        self._heartbeats = heartbeats or HeartbeatWatch(settings)
+        self._heartbeats = heartbeats
         self._on_recovery = on_recovery
-        # When each status was last written. Lost with the process, which costs one write too many, no more.
-        self._written: dict[int, float] = {}
+        self._now = now
 
     async def reconcile(self, bot_id: int) -> None:
         """Make the cluster what the bot's row asks for. Raises TransientError or InvalidBotError."""
@@ -113,25 +103,20 @@ class Reconciler:
         record = await self._record(bot_id)
         observed = await self._cluster.observe(bot_id)
         hold = await self._hold(bot_id, record, observed)
-        since = self._monotonic() - self._written.get(bot_id, -self._settings.status_seconds)
-        if record is None:
-            self._written.pop(bot_id, None)
-            if hold is None:
-                self._rows.forget(bot_id)
-        else:
+        if record is not None:
             record = replace(record, hold=hold)
-        self._heartbeats.look(bot_id, record, observed, self._monotonic())
+        elif hold is None:
+            self._rows.forget(bot_id)
+        silent_for = self._heartbeats.look(bot_id, record, observed)
         now = self._now()
         standing = None if record is None else stand(record, observed, self._settings, now)
         turn = self._waves.take(bot_id, standing)
         around = Circumstances(
             settings=self._settings,
             now=now,
-            # Half, because the ticks that look for new figures are themselves `status_seconds` apart.
-            figures_due=since >= self._settings.status_seconds / 2,
             hold=hold,
             last=self._rows.last(bot_id) if record is None else None,
-            silent_for=self._heartbeats.silent_for(bot_id, self._monotonic()),
+            silent_for=silent_for,
             may_roll=turn.may_roll,
             rollout_paused=turn.paused,
         )
@@ -147,7 +132,8 @@ class Reconciler:
 
     async def _hold(self, bot_id: int, record: BotRecord | None, observed: Observed) -> Hold | None:
         """Ask the gate before anything is removed or stopped; nobody else decides that it may be."""
-        if not (observed.runs if record is not None and not record.asked.run else record is None and observed.bot):
+        wants_removal = not observed.nothing if record is None else observed.runs and not record.asked.run
+        if not wants_removal:
             return None
         self._gate.noted(bot_id, runs=observed.runs)
         showing = await self._gate.ask()
@@ -166,14 +152,19 @@ class Reconciler:
                 observed = replace(observed, deployment=await self._write_deployment(action, look))
             case DeleteDeployment() | DeleteTradingBot() | DeletePod():
                 observed = await self._delete(action, look)
-            case NoteRow() | QuarantineRow() | WriteRowError() | WriteRowStopped() | WriteRowRefusal():
-                look = await self._write_row(action, look)
             case EmitEvent():
                 await self._emit(action, look)
+            case QuarantineRow():
+                look = await self._write_row(action, look)
+                self._on_recovery("quarantined")
             case _:
-                assert_never(action)
+                look = await self._write_row(action, look)
         tell(action)
         return replace(look, observed=observed)
+
+    async def _write_row(self, action: RowWrite, look: _Look) -> _Look:
+        record = await self._writer.write(look.bot_id, action, look.record)
+        return replace(look, record=replace(record, hold=look.around.hold))
 
     async def _delete(self, action: Deletion, look: _Look) -> Observed:
         name, observed = object_name(look.bot_id), look.observed
@@ -196,30 +187,6 @@ class Reconciler:
                 assert_never(action)
         return observed
 
-    async def _write_row(self, action: RowWrite, look: _Look) -> _Look:
-        match action:
-            case NoteRow(kind, message):
-                await self._store.note(look.bot_id, kind, message)
-                return look
-            case QuarantineRow(message, failures):
-                failed_on = look.record.row.config_hash if look.record else ""
-                await self._store.failed(look.bot_id, message, quarantine=Quarantine(failures, failed_on))
-                self._on_recovery("quarantined")
-            case WriteRowError(message, keep_status):
-                await self._store.failed(look.bot_id, message, keep_status=keep_status)
-            case WriteRowRefusal(message):
-                await self._store.refused(look.bot_id, message)
-            case WriteRowStopped():
-                # The store asks the row itself for the reason: a request to start that came just now stands.
-                await self._store.stopped(look.bot_id)
-            case _:
-                assert_never(action)
-        record = await self._rows.get(look.bot_id)
-        if record is None:
-            # Whether the whole table went with it is for a new look to find out before anything is removed.
-            raise TransientError(f"bot {look.bot_id}: its row went away meanwhile")
-        return replace(look, record=replace(record, hold=look.around.hold))
-
     async def _write_tradingbot(
         self, action: ApplyTradingBot | RestoreTradingBot | PatchStatus | RestoreStatus, look: _Look
     ) -> ObservedTradingBot:
@@ -237,7 +204,6 @@ class Reconciler:
                 bot = await self._cluster.restore_status(manifest, held)
             case _:
                 assert_never(action)
-        self._written[look.bot_id] = self._monotonic()
         return bot
 
     async def _write_deployment(self, action: ApplyDeployment | RestoreDeployment, look: _Look) -> ObservedDeployment:
@@ -249,7 +215,7 @@ class Reconciler:
                 return deployment
             deployment = await self._cluster.restore_deployment(action.manifest, held)
         except RefusedObjectError as error:
-            await self._store.failed(look.bot_id, str(error), keep_status=held is not None)
+            await self._writer.refused(look.bot_id, str(error), keep_status=held is not None)
             raise
         _must_be(deployment.document, action.manifest)
         return deployment

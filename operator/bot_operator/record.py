@@ -60,7 +60,6 @@ class Hold:
 class Circumstances:
     """What a decision depends on beside the bot itself. `now` is aware UTC.
 
-    `figures_due`: enough time has passed since figures alone (balance, heartbeat …) were last written.
     `hold`: the safety brake holds the removal of a bot whose row is gone; None where it may be removed.
     `last`: its record as it was last read, if this process has read it.
     `silent_for`: seconds without a heartbeat of a pod that is ready, as far as they are the bot's own fault.
@@ -70,7 +69,6 @@ class Circumstances:
 
     settings: OperatorSettings
     now: datetime
-    figures_due: bool = True
     hold: Hold | None = None
     last: BotRecord | None = None
     may_roll: bool = True

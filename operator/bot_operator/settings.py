@@ -5,17 +5,20 @@ It reads the environment and that file, nothing else, and only when `load_settin
 
 import json
 import re
+import socket
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 from bot_core.models.errors import FatalError
 from bot_core.models.extensions import Group, NamesOnly
 from bot_core.models.quantity import quantity
 
+DEFAULT_PORT = 8080
 _LABEL_VALUE = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
 _SECRET_PREFIX = re.compile(r"[a-z0-9][-a-z0-9.]*")
 #: What a bot needs at rest and at work, measured; the chart's `bot.resources` replaces it as a whole.
@@ -32,6 +35,8 @@ class DatabaseSecret(_Settings):
 
     secret_name: str = Field(min_length=1)
     secret_key: str = Field(min_length=1)
+    #: Key of the URL for LISTEN alone, where DATABASE_URL goes through a pooler.
+    listen_key: str = ""
 
 
 class CredentialSettings(_Settings):
@@ -111,6 +116,18 @@ class SafetySettings(_Settings):
     window_seconds: float = Field(default=600, ge=0)
 
 
+class TroubleSettings(_Settings):
+    """What may end by itself is an error only after a while; what ended a bot once is shown for `remember_seconds`.
+
+    `grace_seconds`: no node, no image, no container. `not_ready_seconds`: a pod that has not started, or is not
+    ready, or whose container is still being made.
+    """
+
+    grace_seconds: float = Field(default=60, ge=0)
+    not_ready_seconds: float = Field(default=300, ge=0)
+    remember_seconds: float = Field(default=600, ge=0)
+
+
 class RecoverySettings(_Settings):
     """A ready pod whose bot gave no heartbeat for `missed_heartbeats` intervals is deleted.
 
@@ -147,6 +164,19 @@ class LeaderSettings(_Settings):
     lease_name: str = "tradingbot-operator"
     lease_seconds: int = Field(default=10, ge=3)
     renew_seconds: float = Field(default=2, gt=0)
+    #: The operator's own Deployment, which owns the Lease, so that both go together. Empty: nothing owns it.
+    deployment: str = ""
+
+    @property
+    def deadline_seconds(self) -> float:
+        """So long after a renewal the leader stops writing by itself; the rest of the lease is the margin."""
+        return self.lease_seconds * 0.7
+
+    @model_validator(mode="after")
+    def _renews_in_time(self) -> Self:
+        if self.renew_seconds * 2 > self.deadline_seconds:
+            raise ValueError(f"renewSeconds must be at most {self.deadline_seconds / 2:g}, a third of leaseSeconds")
+        return self
 
 
 class OperatorSettings(_Settings):
@@ -158,6 +188,7 @@ class OperatorSettings(_Settings):
     bot: BotPodSettings
     plugins: PluginNames = PluginNames()
     safety: SafetySettings = SafetySettings()
+    trouble: TroubleSettings = TroubleSettings()
     recovery: RecoverySettings = RecoverySettings()
     rollout: RolloutSettings = RolloutSettings()
     leader: LeaderSettings = LeaderSettings()
@@ -187,6 +218,29 @@ def parse_settings(document: Any, source: str = "settings") -> OperatorSettings:
     except ValidationError as error:
         found = [f"{'.'.join(str(part) for part in item['loc']) or source}: {item['msg']}" for item in error.errors()]
         raise FatalError(f"{source}: " + "; ".join(found)) from None
+
+
+@dataclass(frozen=True)
+class ProcessSettings:
+    """What is one process's own, from its environment. `name` is a person's hint at who holds the Lease.
+
+    `direct_url` leads to the same database past a pooler, for LISTEN alone; empty: there is none in the way.
+    """
+
+    database_url: str
+    direct_url: str = ""
+    port: int = DEFAULT_PORT
+    name: str = "operator"
+
+
+def process_settings(environ: Mapping[str, str]) -> ProcessSettings:
+    """DATABASE_URL, DATABASE_LISTEN_URL, PORT, POD_NAME. Raises FatalError."""
+    return ProcessSettings(
+        database_url(environ),
+        environ.get("DATABASE_LISTEN_URL", ""),
+        int(environ.get("PORT") or DEFAULT_PORT),
+        environ.get("POD_NAME") or socket.gethostname(),
+    )
 
 
 def database_url(environ: Mapping[str, str]) -> str:

@@ -12,12 +12,14 @@ from typing import Any
 
 from bot_core.models.bot import RESTARTED_AT, BotStatus
 from bot_core.models.config import UpdatePolicy
-from bot_operator.manifests import Document, build_pod_template, fleet_revision, template_hash, update_policy
+from bot_operator.lasting import lasting_trouble
+from bot_operator.manifests import build_pod_template, fleet_revision, template_hash, update_policy
 from bot_operator.naming import RESUME_ROLLOUT, Workload
-from bot_operator.observed import Observed, ObservedDeployment, ObservedTradingBot
+from bot_operator.observed import Observed, ObservedDeployment
 from bot_operator.placement import place
 from bot_operator.record import BotRecord
-from bot_operator.settings import OperatorSettings
+from bot_operator.settings import OperatorSettings, TroubleSettings
+from bot_operator.trouble import FAILED_CREATE, NOT_PROGRESSING, condition
 
 UPDATED = "Updated"
 _SHORT = 12
@@ -122,9 +124,10 @@ def stand(record: BotRecord, observed: Observed, settings: OperatorSettings, now
     if shape is None:
         return None
     wanted = template_hash(build_pod_template(Workload.of([record.row.id]), settings, shape))
-    old = _condition(bot)
+    old = condition(bot.status, UPDATED)
     revision = fleet_revision(settings)
-    broken = _broken(record, observed, deployment)
+    failing = _failing(record, observed, deployment, settings.trouble, now)
+    broken = _broken(record, observed, failing)
     own = deployment.revision == revision
     standing = Standing(
         bot_id=record.row.id,
@@ -140,7 +143,8 @@ def stand(record: BotRecord, observed: Observed, settings: OperatorSettings, now
         asked=_asked(record, old),
         forgiven=bot.annotations.get(RESUME_ROLLOUT) == revision,
     )
-    return _judged(standing, observed, deployment, old, timedelta(seconds=settings.rollout.ready_seconds), now)
+    patience = timedelta(seconds=settings.rollout.ready_seconds)
+    return _judged(standing, old, patience, now, failing=failing, runs=_runs(observed, deployment))
 
 
 def under_way_message(wanted: str) -> str:
@@ -152,18 +156,15 @@ def failed_message(wanted: str, why: str) -> str:
 
 
 def _judged(
-    it: Standing,
-    observed: Observed,
-    deployment: ObservedDeployment,
-    old: Mapping[str, Any],
-    patience: timedelta,
-    now: datetime,
+    it: Standing, old: Mapping[str, Any], patience: timedelta, now: datetime, *, failing: str, runs: bool
 ) -> Standing:
     same = str(old.get("message", "")).startswith(under_way_message(it.wanted))
     if old.get("status") == "Unknown":
         course = Course(old["reason"]) if old.get("reason") in set(Course) else Course.ROLL_OUT
-        overdue = same and now - _since(old, now) > patience
-        return _under_way(it, observed, deployment, course, overdue=overdue, same=same, patience=patience)
+        why = "" if it.behind else failing
+        if same and not why and now - _since(old, now) > patience:
+            why = f"not ready after {patience.total_seconds():.0f} s"
+        return _under_way(it, course, why, same=same, runs=runs)
     failed = old.get("reason") in FAILURES
     reason = Reason(old["reason"]) if failed else Reason.CURRENT
     if failed and not it.healthy:
@@ -181,24 +182,13 @@ def _judged(
     return replace(it, reason=Reason.RECOVERED if recovered else Reason.CURRENT)
 
 
-def _under_way(
-    it: Standing,
-    observed: Observed,
-    deployment: ObservedDeployment,
-    course: Course,
-    *,
-    overdue: bool,
-    same: bool,
-    patience: timedelta,
-) -> Standing:
+def _under_way(it: Standing, course: Course, why: str, *, same: bool, runs: bool) -> Standing:
+    """`why` it has failed, in words; empty while it may come up."""
     if it.healthy and not it.behind:
         return it
     if it.behind and not same and it.healthy:
         return replace(it, stage=Stage.BEHIND)  # what was wanted has changed, and it runs on what was wanted before
-    why = "" if it.behind else _failing(observed, deployment)
-    if overdue and not why:
-        why = f"not ready after {patience.total_seconds():.0f} s"
-    mended = course is Course.MENDING and not it.behind and (bool(why) or _runs(observed, deployment))
+    mended = course is Course.MENDING and not it.behind and (bool(why) or runs)
     if mended:
         return it
     if not why:
@@ -217,20 +207,23 @@ def _runs(observed: Observed, deployment: ObservedDeployment) -> bool:
     return deployment.rolled and pod is not None and pod.ready and not pod.failing
 
 
-def _failing(observed: Observed, deployment: ObservedDeployment) -> str:
+def _failing(
+    record: BotRecord, observed: Observed, deployment: ObservedDeployment, settings: TroubleSettings, now: datetime
+) -> str:
     """Why the pod of the Deployment as it is now can't come up; empty while it may."""
-    if deployment.seen and deployment.failure:
-        return deployment.failure
-    pod = observed.pod
-    return pod.trouble if deployment.rolled and pod is not None and pod.failing else ""
+    trouble = lasting_trouble(record, observed, now, settings)
+    # That the Deployment does not get on may be of the template before; the roll-out has a time of its own for that.
+    if trouble is None or not deployment.seen or trouble.reason == NOT_PROGRESSING:
+        return ""
+    return str(trouble) if deployment.rolled or trouble.reason == FAILED_CREATE else ""
 
 
-def _broken(record: BotRecord, observed: Observed, deployment: ObservedDeployment) -> bool:
+def _broken(record: BotRecord, observed: Observed, failing: str) -> bool:
     """Whether the bot does not run and won't by waiting. One that lost its venue for a while is not broken."""
     pod = observed.pod
-    if record.row.status == BotStatus.ERROR or deployment.failure or pod is None:
+    if record.row.status == BotStatus.ERROR or pod is None:
         return True
-    return pod.failing or not pod.started
+    return bool(failing) or pod.failing or not pod.started
 
 
 def _asked(record: BotRecord, old: Mapping[str, Any]) -> bool:
@@ -242,10 +235,6 @@ def _asked(record: BotRecord, old: Mapping[str, Any]) -> bool:
         return old.get("status") == "False" and at > _since(old, at)
     except (ValueError, TypeError):
         return False
-
-
-def _condition(bot: ObservedTradingBot) -> Document:
-    return next((item for item in bot.status.get("conditions") or [] if item.get("type") == UPDATED), {})
 
 
 def _since(old: Mapping[str, Any], default: datetime) -> datetime:

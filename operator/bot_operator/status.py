@@ -10,14 +10,17 @@ from typing import Any
 from bot_core.models.bot import BotStatus
 from bot_core.models.figures import OpenPosition
 from bot_operator import credentials
+from bot_operator.lasting import USUAL, lasting_trouble, own_words, recent_disruption, trouble_of
 from bot_operator.observed import Observed, ObservedPod
 from bot_operator.placement import NO_SHAPE, Placement
 from bot_operator.record import BotRecord
 from bot_operator.recovery import QUARANTINED, kept_recoveries, lingering_pod
 from bot_operator.rollout import Told, update_condition
+from bot_operator.settings import TroubleSettings
 from bot_operator.standing import UPDATED
+from bot_operator.trouble import NOT_CREATED, NOT_READY, NOT_STARTED, Disruption, Trouble, reason_of
 
-#: Fields that change all the time by themselves: written at most once in `statusSeconds`.
+#: Fields that change all the time by themselves: written by `Projection` alone, at most once in `statusSeconds`.
 FIGURES = frozenset({"balance", "totalPnl", "openPosition", "lastHeartbeat"})
 
 #: The condition of a bot that the safety brake keeps although its row no longer asks for it.
@@ -28,6 +31,9 @@ NO_PLACEMENT = Placement(NO_SHAPE)
 HALTED = "Halted"
 #: The condition of a bot with a pod that should have ended long ago.
 POD_LINGERS = "PodLingers"
+
+#: Troubles that every pod has for its first seconds: not worth words until they last.
+_BEGINNINGS = frozenset({NOT_CREATED, NOT_STARTED, NOT_READY})
 
 
 class Phase(StrEnum):
@@ -41,13 +47,21 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A bot's phase, and in words why where that is worth words."""
+    """A bot's phase, and in words why where that is worth words; `reason` is of the trouble that it is in."""
 
     phase: Phase
     message: str = ""
+    reason: str = ""
 
 
-def judge(record: BotRecord, observed: Observed, placement: Placement = NO_PLACEMENT) -> Verdict:  # noqa: PLR0911  # a table: one line, one case
+def judge(  # noqa: PLR0911  # a table: one line, one case
+    record: BotRecord,
+    observed: Observed,
+    now: datetime,
+    *,
+    settings: TroubleSettings = USUAL,
+    placement: Placement = NO_PLACEMENT,
+) -> Verdict:
     """The phase that row and cluster together amount to."""
     deployment = observed.deployment
     if deployment is not None and not deployment.ours:
@@ -59,40 +73,55 @@ def judge(record: BotRecord, observed: Observed, placement: Placement = NO_PLACE
         return Verdict(Phase.ERROR, record.config_error or placement.refusal)
     if deployment is not None and deployment.deleting:
         return Verdict(Phase.PENDING, "waits for the previous pod to end")
-    if deployment is not None and deployment.failure:
-        return Verdict(Phase.ERROR, deployment.failure)
     if record.row.quarantined:
-        return Verdict(Phase.ERROR, record.last_error)  # whatever its pod does, it idles
-    if observed.pod is None:
-        return Verdict(Phase.PENDING)
-    return _judge_pod(record, observed, observed.pod, placement)
+        return Verdict(Phase.ERROR, record.last_error)  # whatever its pod does, nobody trades
+    trouble = lasting_trouble(record, observed, now, settings)
+    if trouble is not None:
+        return Verdict(Phase.ERROR, _told(record, trouble), trouble.reason)
+    if observed.pod is None or observed.pod.failed:
+        return Verdict(Phase.PENDING, _waits_for(trouble_of(observed)))
+    return _judge_pod(record, observed, observed.pod, placement, _shown(recent_disruption(observed, now, settings)))
 
 
 def _judge_pod(  # noqa: PLR0911  # as above
-    record: BotRecord, observed: Observed, pod: ObservedPod, placement: Placement
+    record: BotRecord, observed: Observed, pod: ObservedPod, placement: Placement, past: str
 ) -> Verdict:
-    if pod.failing:
-        return Verdict(Phase.ERROR, credentials.missing_secret(pod, placement) or pod.trouble)
-    if pod.ready and record.row.status == BotStatus.ERROR and record.parsed.config is not None:
-        return Verdict(Phase.ERROR, record.last_error)
-    if pod.ready and record.parsed.config is None:
-        return _runs(record, f"runs on its last good document; {record.config_error}")
+    invalid = record.parsed.config is None
+    if pod.ready and record.row.status == BotStatus.ERROR and not invalid:
+        # What was told of a pod is over now; the runtime itself will say so in the row.
+        healed = bool(reason_of(record.last_error))
+        return Verdict(Phase.STARTING, past) if healed else Verdict(Phase.ERROR, record.last_error)
+    if pod.ready and invalid:
+        return _runs(record, f"runs on its last good document; {record.config_error}", past)
     if pod.ready and placement.refusal:
-        return _runs(record, f"its pod stays as it was; {placement.refusal}")
+        return _runs(record, f"its pod stays as it was; {placement.refusal}", past)
     if pod.ready:
-        return _runs(record, *([placement.held] if placement.held else []))
+        return _runs(record, placement.held, past)
     if not pod.started:
-        return Verdict(Phase.PENDING, pod.trouble)
+        return Verdict(Phase.PENDING, _waits_for(pod.trouble) or past)
     old = observed.bot.status if observed.bot else {}
     if old.get("phase") == Phase.RUNNING and old.get("pod") == pod.name and old.get("restarts") == pod.restarts:
         # A pod that lost its broker or database for a while has not started anew.
-        return _runs(record, "runs but is not ready")
-    return Verdict(Phase.STARTING)
+        return _runs(record, "runs but is not ready", past)
+    return Verdict(Phase.STARTING, past)
+
+
+def _told(record: BotRecord, trouble: Trouble) -> str:
+    words = own_words(record, trouble)
+    return f"{trouble}; its last words: {words}" if words else str(trouble)
+
+
+def _waits_for(trouble: Trouble | None) -> str:
+    return "" if trouble is None or trouble.reason in _BEGINNINGS else str(trouble)
+
+
+def _shown(disruption: Disruption | None) -> str:
+    return "" if disruption is None else f"{disruption.text} ({disruption.at:%Y-%m-%d %H:%M:%S} UTC)"
 
 
 def _runs(record: BotRecord, *more: str) -> Verdict:
     """Running, and what keeps it from being all well, a halt first."""
-    return Verdict(Phase.RUNNING, "; ".join([*([str(record.halt)] if record.halt else []), *more]))
+    return Verdict(Phase.RUNNING, "; ".join(filter(None, [str(record.halt or ""), *more])))
 
 
 def build_status_fields(
@@ -100,6 +129,7 @@ def build_status_fields(
     observed: Observed,
     now: datetime,
     *,
+    settings: TroubleSettings = USUAL,
     placement: Placement = NO_PLACEMENT,
     told: Told | None = None,
 ) -> dict[str, Any]:
@@ -107,8 +137,8 @@ def build_status_fields(
 
     `told` is how far the bot is in a roll-out; None where it has no part in one.
     """
-    row, pod = record.row, observed.pod
-    verdict = judge(record, observed, placement)
+    pod = observed.pod
+    verdict = judge(record, observed, now, settings=settings, placement=placement)
     old = observed.bot.status if observed.bot else {}
     fields: dict[str, Any] = {
         "phase": verdict.phase.value,
@@ -124,13 +154,31 @@ def build_status_fields(
         "restarts": pod.restarts if pod else 0,
         "pod": pod.name if pod else None,
         "recoveries": kept_recoveries(record, old) or None,
+        "node": (pod.node or None) if pod else None,
+        "image": (pod.image or None) if pod else None,
         "configHash": record.figures.config_hash,
+    }
+    return {key: value for key, value in fields.items() if value is not None} | build_figures(record)
+
+
+def build_figures(record: BotRecord) -> dict[str, Any]:
+    """Those of `FIGURES` that are known."""
+    row = record.row
+    figures = {
         "balance": _number(row.current_balance),
         "totalPnl": _number(row.total_pnl),
         "openPosition": _position(record.figures.position),
         "lastHeartbeat": _time(row.last_heartbeat),
     }
-    return {key: value for key, value in fields.items() if value is not None}
+    return {key: value for key, value in figures.items() if value is not None}
+
+
+def essence(document: Mapping[str, Any]) -> tuple[Any, ...]:
+    """All of a TradingBot's document that is worth a look at the bot: not its figures, and not who wrote it when."""
+    meta, status = document.get("metadata") or {}, document.get("status") or {}
+    told = {key: value for key, value in status.items() if key not in FIGURES}
+    whose = [meta.get(key) for key in ("uid", "deletionTimestamp", "labels", "ownerReferences", "finalizers")]
+    return (*(repr(item) for item in whose), repr(document.get("spec")), repr(told))
 
 
 def condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
@@ -156,8 +204,9 @@ def _conditions(
     wrong, reason = (record.config_error, "Invalid") if record.config_error else (placement.refusal, "NotAllowed")
     keys = credentials.judge_credentials(record, pod, placement)
     not_ready = verdict.message if verdict.phase is not Phase.RUNNING or not ready else ""
+    ready_reason = "PodReady" if ready else verdict.reason or verdict.phase
     return [
-        _condition(old, now, "Ready", on=ready, reason="PodReady" if ready else verdict.phase, message=not_ready),
+        _condition(old, now, "Ready", on=ready, reason=ready_reason, message=not_ready),
         _condition(old, now, "ConfigValid", on=not wrong, reason=reason if wrong else "Valid", message=wrong),
         _condition(old, now, "Trading", on=trading, reason=why, message=what),
         *([] if record.hold is None else [held_condition(old, now, record.hold.message)]),

@@ -4,7 +4,6 @@ A sweep changes nothing: whoever looks at a bot reads its row and objects again.
 one that fails does nothing at all.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,12 +16,12 @@ from bot_operator.brake import Showing, hold_of
 from bot_operator.cluster import Cluster
 from bot_operator.gate import Gate
 from bot_operator.health import SweepHealth
+from bot_operator.heartbeats import Heartbeats
 from bot_operator.manifests import build_event
 from bot_operator.metrics import Metrics
 from bot_operator.observed import Observed
 from bot_operator.plan import plan_bot
 from bot_operator.record import BotRecord, Circumstances
-from bot_operator.recovery import HeartbeatWatch
 from bot_operator.rollout import Update
 from bot_operator.rows import RowReader
 from bot_operator.settings import OperatorSettings
@@ -44,10 +43,9 @@ class Sweep:
         metrics: Metrics,
         health: SweepHealth,
         waves: Waves,
+        heartbeats: Heartbeats,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        monotonic: Callable[[], float] = time.monotonic,
-        heartbeats: HeartbeatWatch | None = None,
     ) -> None:
         self._settings = settings
         self._rows = rows
@@ -57,11 +55,9 @@ class Sweep:
         self._metrics = metrics
         self._health = health
         self._waves = waves
+        self._heartbeats = heartbeats
         self._now = now
-        self._monotonic = monotonic
-        self._heartbeats = heartbeats or HeartbeatWatch(settings)
         self._pause_told = False
-        self._figures: dict[int, tuple[object, ...]] = {}  # an optimisation: lost, it costs one look at each bot
 
     async def everything(self) -> bool:
         """Queue every bot that is not as its row asks, orphans among them. False when not all could be read."""
@@ -77,40 +73,16 @@ class Sweep:
         self._waves.swept(self._standings(records, seen), mark)
         await self._tell_pause(seen)
         for bot_id in sorted(records.keys() | seen.keys()):
-            self._heartbeats.look(bot_id, records.get(bot_id), seen.get(bot_id, Observed()), self._monotonic())
+            self._heartbeats.look(bot_id, records.get(bot_id), seen.get(bot_id, Observed()))
             if self._needs_a_look(records.get(bot_id), bot_id, seen.get(bot_id, Observed()), showing):
                 self._queue.add(bot_id, news=False)
-        self._look_for_silence()
+        self._heartbeats.tell()
         self._metrics.swept(item.bot.phase for item in seen.values() if item.bot is not None)
-        self._figures = {bot_id: _figures(record) for bot_id, record in records.items()}
         if showing.verdict.table is TableState.MISSING:
             self._health.failed()  # what runs is looked after, but this is no table to be ready on
             return False
         self._health.succeeded()
         return True
-
-    async def figures(self) -> None:
-        """Queue the bots whose figures (balance, heartbeat …) are others than at the last look."""
-        records = await self._read_rows()
-        if records is None:
-            return
-        latest = {bot_id: _figures(record) for bot_id, record in records.items()}
-        for bot_id, figures in latest.items():
-            if self._figures.get(bot_id) != figures:
-                self._queue.add(bot_id, news=False)
-        self._figures = latest
-        self._heartbeats.heard(records, self._monotonic())
-        self._look_for_silence()
-
-    def _look_for_silence(self) -> None:
-        """Queue the bots whose pods are to be replaced; say so where too many are silent for that."""
-        now = self._monotonic()
-        held = self._heartbeats.held(now)
-        if held:
-            _log.error("recovery_held", silent=held, what="too many at once: it is not the bots; no pod is deleted")
-        self._metrics.recoveries_held(held)
-        for bot_id in self._heartbeats.overdue(now):
-            self._queue.add(bot_id, news=False)
 
     def _with_hold(self, record: BotRecord, observed: Observed | None, showing: Showing) -> BotRecord:
         if record.asked.run or observed is None or observed.nothing:
@@ -167,12 +139,14 @@ class Sweep:
 
     async def _read_rows(self) -> dict[int, BotRecord] | None:
         try:
-            return await self._rows.all()
+            records = await self._rows.all()
         except TradingBotError as error:
             self._metrics.read_failed("database")
             self._heartbeats.blind()
             _log.warning("rows_not_read", error=str(error), what="nothing is removed")
             return {} if isinstance(error, SchemaMissingError) and await self._table_missing() else None
+        self._metrics.rows_read()
+        return records
 
     async def _table_missing(self) -> bool:
         """Whether it is the table of bots itself that is gone: then there are no rows, which the brake judges."""
@@ -202,8 +176,3 @@ class Sweep:
 
 def _knows_of_pause(observed: Observed) -> bool:
     return observed.bot is not None and observed.bot.status.get("update") == Update.PAUSED
-
-
-def _figures(record: BotRecord) -> tuple[object, ...]:
-    row = record.row
-    return (row.current_balance, row.total_pnl, row.last_heartbeat, record.figures, record.halt)

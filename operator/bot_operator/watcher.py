@@ -12,15 +12,16 @@ _log = structlog.get_logger(__name__)
 
 
 class Looks(Protocol):
-    """The two looks at all bots that the watcher calls for."""
+    """The look at all bots that the watcher calls for."""
 
     async def everything(self) -> bool: ...
 
-    async def figures(self) -> None: ...
-
 
 class Watcher:
-    """`listen` runs for ever and calls `wake`; None where the database has no NOTIFY."""
+    """`project` is called each `status_seconds`, by itself.
+
+    `listen` runs for ever and calls `wake`; None where the database has no NOTIFY.
+    """
 
     def __init__(
         self,
@@ -29,12 +30,14 @@ class Watcher:
         *,
         poll_seconds: float,
         status_seconds: float,
+        project: Callable[[], Awaitable[None]],
         listen: Callable[[Callable[[int | None], None]], Awaitable[None]] | None = None,
     ) -> None:
         self._looks = looks
         self._add = add
         self._poll_seconds = poll_seconds
         self._status_seconds = status_seconds
+        self._project = project
         self._listen = listen
         self._resync = asyncio.Event()
 
@@ -75,9 +78,9 @@ class Watcher:
         while True:
             await asyncio.sleep(self._status_seconds)
             try:
-                await self._looks.figures()
+                await self._project()
             except Exception:  # noqa: BLE001  # as above
-                _log.error("figures_not_read", exc_info=True)
+                _log.error("figures_failed", exc_info=True)
 
 
 async def _forever(

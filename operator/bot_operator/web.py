@@ -6,22 +6,19 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from bot_operator.health import SweepHealth
+from bot_operator.health import OperatorHealth
 from bot_operator.metrics import Metrics
 
 
-def build_web(health: SweepHealth, metrics: Metrics) -> web.Application:
-    def age() -> str:
-        return f"{health.age:.0f} s ago"
-
+def build_web(health: OperatorHealth, metrics: Metrics) -> web.Application:
     async def healthz(_request: web.Request) -> web.Response:
         # As the bots' own: `tradingbot doctor` in the pod tells by it that this port is ours.
-        told = {"alive": health.alive} if health.alive else {"alive": False, "message": f"the last sweep was {age()}"}
+        told = {"alive": True} if health.alive else {"alive": False, "message": health.message}
         return web.json_response(told, status=200 if health.alive else 503)
 
     async def readyz(_request: web.Request) -> web.Response:
-        good = health.ready
-        return web.Response(text="ok\n" if good else f"the last whole sweep was {age()}\n", status=200 if good else 503)
+        good, role = health.ready, "leading" if health.leads else "following"
+        return web.Response(text=f"ok, {role}\n" if good else f"{health.message}\n", status=200 if good else 503)
 
     async def figures(_request: web.Request) -> web.Response:
         return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -58,7 +58,7 @@ def wait_held(fleet: Fleet, ids: Iterable[int]) -> str:
     """Until all of them are held and say the same; what they say."""
     wanted = set(ids)
     wait_until(
-        lambda: set(now := held(fleet)) == wanted and len(set(now.values())) <= 1, 60, f"RemovalHeld on {wanted}"
+        lambda: set(now := held(fleet)) == wanted and len(set(now.values())) <= 1, 120, f"RemovalHeld on {wanted}"
     )
     return next(iter(held(fleet).values()))
 
@@ -113,22 +113,22 @@ def test_rows_that_vanish_cost_no_pod_and_a_second_read_or_a_person_lets_go(flee
     assert figure(fleet, "tradingbot_operator_removals_held") == BOTS
     assert figure(fleet, 'tradingbot_operator_brake{level="asks"}') == 1
     # Its state went with its row: the pod waits, says so and is not counted on.
-    wait_until(lambda: not any(fleet.ready(bot_id) for bot_id in ids), 60, "pods not ready")
+    wait_until(lambda: not any(fleet.ready(bot_id) for bot_id in ids), 120, "pods not ready")
     fleet.release.kubectl("delete", "pod", "--selector", OPERATOR)
     wait_until(lambda: fleet.release.items("pods", "--selector", OPERATOR), 60, "operator")
     fleet.sql(restored())
-    wait_until(lambda: not held(fleet), 90, "the end of the hold")
+    wait_until(lambda: not held(fleet), 180, "the end of the hold")
     for bot_id in ids:
-        fleet.wait_ready(bot_id, 120)
+        fleet.wait_ready(bot_id, 240)
     assert {bot_id: uid_of(fleet, bot_id) for bot_id in ids} == uids
     assert all(fleet.restarts(bot_id) == 0 for bot_id in ids)
 
     wipe(fleet, "ALTER TABLE trading_bots RENAME TO elsewhere")
     assert "the table of bots is missing" in wait_held(fleet, ids)
     fleet.sql("ALTER TABLE elsewhere RENAME TO trading_bots")
-    wait_until(lambda: not held(fleet), 90, "the end of the hold")
+    wait_until(lambda: not held(fleet), 180, "the end of the hold")
     for bot_id in ids:
-        fleet.wait_ready(bot_id, 120)
+        fleet.wait_ready(bot_id, 240)
     assert {bot_id: uid_of(fleet, bot_id) for bot_id in ids} == uids
 
     half = ids[:3]
@@ -136,14 +136,14 @@ def test_rows_that_vanish_cost_no_pod_and_a_second_read_or_a_person_lets_go(flee
     wipe(fleet, f"BEGIN; TRUNCATE trading_bots CASCADE; {restored(old_dump)}; COMMIT")
     assert "second reading" in wait_held(fleet, ids[3:])
     assert {bot_id: uid_of(fleet, bot_id) for bot_id in ids} == uids
-    wait_until(lambda: not any(fleet.release.pods(bot_id) for bot_id in ids[3:]), 120, "the second read")
+    wait_until(lambda: not any(fleet.release.pods(bot_id) for bot_id in ids[3:]), 240, "the second read")
     assert {bot_id: uid_of(fleet, bot_id) for bot_id in half} == {bot_id: uids[bot_id] for bot_id in half}
 
     wipe(fleet, "TRUNCATE trading_bots CASCADE")
     code = wait_held(fleet, half).partition("confirm-shrink ")[2].partition("`")[0]
     (confirmed,) = confirm(fleet, code)["confirmed"]
     assert confirmed["bots"] == half
-    wait_until(lambda: not any(fleet.release.pods(bot_id) for bot_id in half), 60, "the pods' end")
+    wait_until(lambda: not any(fleet.release.pods(bot_id) for bot_id in half), 180, "the pods' end")
     assert confirm(fleet) == {"confirmed": [], "held": []}
 
 
@@ -152,19 +152,19 @@ def test_rows_that_all_say_disabled_are_held_until_annotated_and_one_alone_goes_
     ids = sorted(uids)
     alone, *rest = ids
     fleet.set_status(alone, "disabled")
-    wait_until(lambda: not fleet.release.pods(alone), 30, "the one pod's end")
+    wait_until(lambda: not fleet.release.pods(alone), 120, "the one pod's end")
     assert not told(fleet)
 
     fleet.sql("UPDATE trading_bots SET status = 'disabled'")
     message = wait_held(fleet, rest)
     before = {bot_id: fleet.cursor(bot_id) for bot_id in rest}
-    wait_until(lambda: all(fleet.cursor(bot_id) != before[bot_id] for bot_id in rest), 60, "bots that go on")
+    wait_until(lambda: all(fleet.cursor(bot_id) != before[bot_id] for bot_id in rest), 120, "bots that go on")
     assert {bot_id: uid_of(fleet, bot_id) for bot_id in rest} == {bot_id: uids[bot_id] for bot_id in rest}
     assert {fleet.status(bot_id) for bot_id in rest} == {"disabled"}
     code = message.partition(f"{ANNOTATION}=")[2].partition("`")[0]
     fleet.release.kubectl("annotate", "--overwrite", "tradingbot", f"bot-{rest[0]}", f"{ANNOTATION}={code}")
-    wait_until(lambda: not any(fleet.release.pods(bot_id) for bot_id in rest), 60, "the pods' end")
-    wait_until(lambda: {fleet.status(bot_id) for bot_id in rest} == {"stopped"}, 30, "rows say stopped")
+    wait_until(lambda: not any(fleet.release.pods(bot_id) for bot_id in rest), 180, "the pods' end")
+    wait_until(lambda: {fleet.status(bot_id) for bot_id in rest} == {"stopped"}, 90, "rows say stopped")
     assert not held(fleet)
     ((by, outcome),) = fleet.sql("SELECT confirmed_by, outcome FROM bot_shrinks WHERE confirmed_at IS NOT NULL")
     assert by == f"annotation of TradingBot bot-{rest[0]}"

@@ -2,18 +2,24 @@
 
 import json
 
+import yaml
+
+from support.chart import ALL_WAYS
 from support.cluster import CHART, Cluster
 from support.release import Release
 from support.waiting import wait_until
 
 
-def test_the_api_server_accepts_every_object_of_the_chart(cluster: Cluster):
-    options = ("--set", "postgresql.enabled=true", "--include-crds", "--namespace", "default")
-    manifest = cluster.run("helm", "template", "trial", CHART, *options)
+@ALL_WAYS
+def test_the_api_server_accepts_every_object_of_the_chart(cluster: Cluster, values):
+    command = ("helm", "template", "trial", CHART, "--namespace", "default", "--values=-")
+    manifest = cluster.run(*command, stdin=json.dumps(values))
     answer = cluster.kubectl(
         "apply", "--dry-run=server", "--server-side", "--force-conflicts", "--filename=-", stdin=manifest
     )
-    assert "statefulset.apps/trial-tradingbot-operator-postgresql serverside-applied" in answer
+    made = [document for document in yaml.safe_load_all(manifest) if document]
+    assert answer.count("serverside-applied (server dry run)") == len(made)
+    assert "deployment.apps/trial-tradingbot-operator serverside-applied" in answer
 
 
 def test_the_definition_is_established_and_prints_the_fleet(cluster: Cluster):

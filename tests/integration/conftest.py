@@ -8,6 +8,7 @@ import pytest
 
 from bot_core.store.database import Database
 from bot_core.store.upgrade import upgrade
+from support import pgbouncer
 from support.outgoing import Receivers, receivers
 from support.postgres import PostgresServer, find_postgres
 
@@ -38,6 +39,15 @@ def postgres_url(postgres: PostgresServer, migrated_template: str) -> Iterator[s
     name = postgres.create_database(migrated_template)
     yield postgres.url(name)
     postgres.drop_database(name)
+
+
+@pytest.fixture
+def pooled_url(postgres: PostgresServer, postgres_url: str, tmp_path: Path) -> Iterator[str]:
+    """The same database through a pgbouncer in transaction mode."""
+    if not pgbouncer.PROGRAM.exists():
+        pytest.skip("no pgbouncer on this machine (Debian: apt-get install pgbouncer)")
+    with pgbouncer.pooled(postgres, postgres_url.rpartition("/")[2], tmp_path) as url:
+        yield url
 
 
 @pytest.fixture

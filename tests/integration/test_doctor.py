@@ -5,7 +5,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -333,44 +333,11 @@ async def _served(answer: Any) -> AsyncIterator[tuple[int, str]]:
         await runner.cleanup()
 
 
-@pytest.fixture
-def pooled(postgres: PostgresServer, postgres_url: str, tmp_path: Path) -> Iterator[str]:
-    """The database through a pgbouncer in transaction mode."""
-    program = Path("/usr/sbin/pgbouncer")
-    if not program.exists():
-        pytest.skip("no pgbouncer on this machine (Debian: apt-get install pgbouncer)")
-    port, name = free_port(), postgres_url.rpartition("/")[2]
-    (tmp_path / "users").write_text(f'"tradingbot" "{postgres.password}"\n')
-    (tmp_path / "ini").write_text(
-        f"[databases]\n{name} = host=127.0.0.1 port={postgres.port} password={postgres.password}\n[pgbouncer]\n"
-        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = scram-sha-256\nauth_file = {tmp_path}/users\n"
-        "pool_mode = transaction\nignore_startup_parameters = options\nunix_socket_dir =\n"
-    )
-    command = [str(program), str(tmp_path / "ini")]
-    if os.geteuid() == 0:  # it refuses to run as root
-        for path in (*tmp_path.parents[:1], tmp_path, tmp_path / "ini", tmp_path / "users"):
-            path.chmod(0o755)
-        command = [str(program), "-u", "nobody", str(tmp_path / "ini")]
-    with (tmp_path / "log").open("wb") as log:
-        running = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        wait_until(lambda: _listens(port), 15, "pgbouncer", tell=(tmp_path / "log").read_text)
-        yield f"postgresql://tradingbot:{postgres.password}@127.0.0.1:{port}/{name}"
-    finally:
-        running.terminate()
-        running.wait(10)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 @pytest.mark.postgres
-async def test_a_pooler_in_transaction_mode_is_recognised(pooled: str) -> None:
-    (swallowed,) = await found(database.check_notifications_of_rows, pooled)
+async def test_a_pooler_in_transaction_mode_is_recognised(pooled_url: str) -> None:
+    (swallowed,) = await found(database.check_notifications_of_rows, pooled_url)
     assert (swallowed.outcome.value, "transaction mode" in swallowed.found) == ("warning", True)
-    findings = await found(database.check_answer, pooled)
+    findings = await found(database.check_answer, pooled_url)
     assert [f for f in findings if "something stands between" in f.found]
 
 

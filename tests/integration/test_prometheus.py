@@ -10,6 +10,7 @@ from bot_core.schema import bots
 from bot_core.store.database import Database
 from bot_core.store.upgrade import upgrade
 from bot_operator.metrics import Metrics
+from bot_operator.workqueue import LookEnd, Outcome
 from bot_runtime.engine.board import FleetBoard
 from bot_runtime.engine.progress import Progress
 from bot_runtime.metrics import exposition
@@ -172,7 +173,9 @@ def empty_titles(prometheus: Prometheus, path: Path) -> set[str]:
 
 def operator_exposition() -> str:
     metrics = Metrics()
-    metrics.watch(queue_depth=lambda: 0.0, sweep_age=lambda: 0.0)
+    metrics.watch(queue_depth=lambda: 0.0, oldest_wait=lambda: 0.0, sweep_age=lambda: 0.0, leads=lambda: True)
+    metrics.reconciled(LookEnd(Outcome.RETRY, "conflict"))
+    metrics.requested("PATCH", "409")
     return metrics.text().decode()
 
 

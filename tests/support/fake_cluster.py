@@ -51,13 +51,23 @@ class FakeCluster:
         ours = [item for item in everything if is_ours(item["metadata"]["labels"], self._release)]
         return {bot_id: await self.observe(bot_id) for item in ours if (bot_id := _bot_id(item)) is not None}
 
+    async def tradingbots(self) -> dict[int, ObservedTradingBot]:
+        self._answer()
+        found = {_bot_id(item): parse_tradingbot(item, self._release) for item in self.bots.values()}
+        return {bot_id: bot for bot_id, bot in found.items() if bot_id is not None and bot.ours}
+
     async def apply_tradingbot(self, manifest: Document, held: Held) -> ObservedTradingBot:  # noqa: ARG002
         return parse_tradingbot(self._apply(self.bots, manifest), self._release)
 
-    async def apply_status(self, manifest: Document, held: Held) -> ObservedTradingBot:  # noqa: ARG002
+    async def apply_status(self, manifest: Document, held: Held) -> ObservedTradingBot:
         self._write("status", "TradingBot", manifest["metadata"]["name"])
-        bot = self.bots[manifest["metadata"]["name"]]
+        bot = self.bots.get(manifest["metadata"]["name"])
+        version = (held or {}).get("metadata", {}).get("resourceVersion")
+        if version is not None and (bot is None or bot["metadata"]["resourceVersion"] != version):
+            raise StaleLookError("it is another by now")
+        assert bot is not None
         bot["status"] = copy.deepcopy(manifest["status"])
+        bot["metadata"]["resourceVersion"] = str(next(self._numbers))
         return parse_tradingbot(bot, self._release)
 
     async def apply_deployment(self, manifest: Document, held: Held) -> ObservedDeployment:  # noqa: ARG002
@@ -114,6 +124,13 @@ class FakeCluster:
             },
         }
 
+    def show_pod(self, bot_id: int, document: Document) -> None:
+        """The bot's only pod is now as this document says."""
+        pod = copy.deepcopy(document)
+        pod["metadata"]["labels"] = bot_labels(self._release, bot_id)
+        self.pods = {name: other for name, other in self.pods.items() if _bot_id(other) != bot_id}
+        self.pods[pod["metadata"]["name"]] = pod
+
     def end_pods(self, bot_id: int) -> None:
         """The pods have ended, and so has what waited for them."""
         self.pods = {name: pod for name, pod in self.pods.items() if _bot_id(pod) != bot_id}
@@ -143,6 +160,7 @@ class FakeCluster:
         generation = old["metadata"]["generation"] + (new["spec"] != old["spec"])
         new["metadata"] |= {"uid": old["metadata"]["uid"], "generation": generation}
         new["metadata"]["managedFields"] = [{"manager": MANAGER, "operation": "Apply", "fieldsV1": {}}]
+        new["metadata"]["resourceVersion"] = str(next(self._numbers))
         kept[name] = new | ({"status": old["status"]} if "status" in old else {})
         return kept[name]
 

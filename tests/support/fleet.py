@@ -102,7 +102,7 @@ class Fleet:
     def leader(self) -> dict[str, Any]:
         """The pod of the operator that leads."""
         lease = self.release.get("lease", self.release.operator)
-        return self.release.get("pod", lease["spec"]["holderIdentity"])
+        return self.release.get("pod", lease["spec"]["holderIdentity"].split("_")[0])
 
     def started(self, bot_id: int) -> dict[str, Any] | None:
         """The bot's pod once its container has passed its startup probe."""

@@ -20,10 +20,12 @@ from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.upgrade import upgrade
 from bot_operator.app import OperatorApp
-from bot_operator.handlers.process import run_operator
+from bot_operator.fence import Fence
+from bot_operator.handlers.process import watch_cluster
 from bot_operator.kube import Kube
+from bot_operator.metrics import Metrics
 from bot_operator.naming import GROUP, VERSION, object_name
-from bot_operator.settings import OperatorSettings
+from bot_operator.settings import OperatorSettings, ProcessSettings
 from bot_operator.transport import Transport
 from support.cluster import Cluster, random_suffix
 from support.operator_builders import a_document, some_settings
@@ -175,8 +177,9 @@ class _OperatorThread(Thread):
         self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
         self.counting = CountingTransport(await Transport.connect())
         kube = Kube(self.counting, self._settings.namespace, self._settings.release)
-        self.app = OperatorApp.compose(self._settings, Database(self._url), kube, free_port())
-        working = asyncio.create_task(run_operator(self.app))
+        process, fence = ProcessSettings(self._url, port=free_port()), Fence.always_open()
+        self.app = OperatorApp.compose(self._settings, process, Database(self._url), kube, fence, Metrics())
+        working = asyncio.create_task(self.app.run(watch_cluster))
         self._begun.set_result(None)
         await asyncio.wait([working, asyncio.ensure_future(self._ending.wait())], return_when=asyncio.FIRST_COMPLETED)
         working.cancel()

@@ -13,6 +13,7 @@ from typing import Any
 from bot_core.models.bot import BotRow
 from bot_core.models.figures import Figures, OpenPosition
 from bot_core.models.halt import Halt, HaltScope
+from bot_operator.credentials import explained
 from bot_operator.manifests import build_deployment, build_tradingbot
 from bot_operator.naming import APPLIED_HASH, MANAGER, REVISION, TEMPLATE_HASH, Workload, bot_labels
 from bot_operator.observed import Observed, ObservedDeployment, ObservedPod, ObservedTradingBot
@@ -22,6 +23,7 @@ from bot_operator.rollout import tell_update
 from bot_operator.settings import OperatorSettings, parse_settings
 from bot_operator.standing import UPDATED, stand
 from bot_operator.status import build_status_fields, condition
+from bot_operator.trouble import Patience, Trouble
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -150,6 +152,11 @@ class ClusterBuilder:
         return self._with(deployment=replace(deployment, document=edit(deployment.document, path, to, manager)))
 
     def with_pod(self, **changes: Any) -> ClusterBuilder:
+        """A trouble may be given as its text, with `failing` where it won't end without help."""
+        failing = changes.pop("failing", False)
+        if isinstance(changes.get("trouble"), str):
+            reason, _, words = changes["trouble"].partition(": ")
+            changes["trouble"] = Trouble(reason, words, Patience.NONE if failing else Patience.SOME)
         name = f"bot-{self.of.row.id}-abc"
         pod = ObservedPod(name=name, created="2026-03-01T11:00:00Z", started=True, uid=f"uid-of-{name}")
         return self._with(pods=(*self.observed.pods, replace(pod, **changes)))
@@ -179,13 +186,14 @@ class ClusterBuilder:
         assert bot is not None
         record, deployment = self.of.record(), self.observed.deployment
         placement = place(record, deployment.placement if deployment else None, self.settings)
-        standing = stand(record, self.observed, self.settings, NOW)
+        observed = explained(self.observed, placement)
+        standing = stand(record, observed, self.settings, NOW)
         told = (
             None
             if standing is None
             else tell_update(standing, around(settings=self.settings), condition(bot.status, UPDATED))
         )
-        status = build_status_fields(record, self.observed, NOW, placement=placement, told=told)
+        status = build_status_fields(record, observed, NOW, placement=placement, told=told)
         return self._with(bot=replace(bot, status=status))
 
     def seen_by(self, row: RowBuilder) -> ClusterBuilder:

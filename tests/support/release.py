@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from support.cluster import CHART, Cluster, random_suffix
+from support.cluster import CHART, PROJECT, Cluster, random_suffix
 
 CRD = "tradingbots.tradingbot.dev"
+#: As `scripts/package-chart` has packed them at their commits.
+PREVIOUS_CHARTS = sorted((PROJECT / "tests" / "e2e" / "charts").glob("*.tgz"))
 
 
 def merge(*documents: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,8 +80,9 @@ class Release:
         self.cluster.run(*command, *waiting, *options, stdin=json.dumps(self.values), timeout=timeout + 60)
 
     def remove(self) -> None:
-        """Release and namespace, with whatever is in it."""
-        self.cluster.run("helm", "uninstall", self.name, "--namespace", self.namespace, "--ignore-not-found")
+        """Release and namespace, with whatever is in it: no bot is waited for, since its namespace goes."""
+        options = ("--namespace", self.namespace, "--ignore-not-found", "--no-hooks")
+        self.cluster.run("helm", "uninstall", self.name, *options)
         self.cluster.kubectl("delete", "namespace", self.namespace, "--ignore-not-found", "--wait=false")
 
     def collect_logs(self, folder: Path) -> str:

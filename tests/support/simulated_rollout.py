@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from bot_core.models.figures import OpenPosition
-from bot_operator.actions import ApplyDeployment, ApplyTradingBot, EmitEvent, PatchStatus
+from bot_operator.actions import ApplyDeployment, ApplyTradingBot, EmitEvent, PatchStatus, WriteRowError
 from bot_operator.manifests import fleet_revision
 from bot_operator.naming import RESUME_ROLLOUT, REVISION, TEMPLATE_HASH
 from bot_operator.observed import Observed, ObservedPod
@@ -15,6 +15,7 @@ from bot_operator.record import BotRecord, Circumstances
 from bot_operator.rollout import place_count
 from bot_operator.settings import OperatorSettings
 from bot_operator.standing import Standing, stand
+from bot_operator.trouble import Trouble
 from bot_operator.waves import Waves
 from support.operator_builders import NOW, RowBuilder, a_bot, a_document, a_row, applied_by_us, some_settings
 
@@ -155,6 +156,8 @@ class SimulatedFleet:
                 if bot.up:
                     self.down.add(bot_id)
                 self.touched.append(bot_id)
+            case WriteRowError(message):
+                bot.row = bot.row.says("error", last_error=message)
             case EmitEvent(reason):
                 self.events.append((bot_id, reason))
             case _:
@@ -205,9 +208,9 @@ class SimulatedFleet:
         elif pod.ready and bot.row.row.status == "restarting":
             bot.row = bot.row.says("running", restarted_at=self.now.isoformat())
         elif not good:
-            bot.observed = replace(bot.observed, pods=(replace(pod, failing=True, trouble="CrashLoopBackOff"),))
+            bot.observed = replace(bot.observed, pods=(replace(pod, trouble=Trouble("CrashLoopBackOff")),))
         elif not pod.ready:
-            bot.observed = replace(bot.observed, pods=(replace(pod, ready=True, failing=False, trouble=""),))
+            bot.observed = replace(bot.observed, pods=(replace(pod, ready=True, trouble=None),))
             bot.row, bot.up = bot.row.says("running"), True
             self.down.discard(bot_id)
         self._count()
@@ -254,7 +257,7 @@ class SimulatedFleet:
         cluster = replace(a_bot(bot_id, row), settings=settings_of(0, **self.rollout)).running()
         bot = SimulatedBot(row, cluster.observed)
         if (0, bot_id) in self.bad:
-            pod = replace(cluster.observed.pods[0], ready=False, failing=True, trouble="CrashLoopBackOff")
+            pod = replace(cluster.observed.pods[0], ready=False, trouble=Trouble("CrashLoopBackOff"))
             bot.observed, bot.up = replace(cluster.observed, pods=(pod,)), False
         return bot
 

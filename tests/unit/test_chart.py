@@ -1,75 +1,23 @@
 """The chart, rendered by helm without a cluster."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from bot_operator.manifests import bot_labels
-from support.cluster import CHART, find_program
+from bot_core.store.database import parse_url
+from bot_operator.manifests import bot_labels, build_pod_template
+from bot_operator.naming import Workload
+from bot_operator.settings import parse_settings
+from bot_runtime.cli.bots_trial import CLEANING_SECONDS
+from support.chart import ALL_WAYS, BOTH_WAYS, EVERYTHING, EXISTING, TRIAL, pod_specs, selected
+from support.cluster import CHART
 from support.prometheus import DASHBOARDS, RULES
-
-EXISTING = {"database": {"existingSecret": "trading-database"}}
-TRIAL = {"postgresql": {"enabled": True}}
-BOTH_WAYS = pytest.mark.parametrize("values", [EXISTING, TRIAL], ids=["existing-secret", "own-postgresql"])
-
-
-@pytest.fixture(scope="session")
-def helm() -> str:
-    program = find_program("helm")
-    if program is None:
-        reason = "helm is neither on PATH nor compiled by tests/e2e/cluster/onenode"
-        if os.environ.get("REQUIRE_CLUSTER") == "1":
-            pytest.fail(f"REQUIRE_CLUSTER=1, but {reason}", pytrace=False)
-        pytest.skip(f"CHART TESTS NOT RUN: {reason}")
-    return program
-
-
-class Rendering:
-    def __init__(self, helm: str) -> None:
-        self._helm = helm
-
-    def run(self, command: str, values: dict[str, Any], release: str = "fleet") -> subprocess.CompletedProcess[str]:
-        words = [self._helm, command, *([release] if command == "template" else []), str(CHART)]
-        words += ["--values=-", "--namespace=trading"]
-        return subprocess.run(words, input=json.dumps(values), capture_output=True, text=True, check=False)
-
-    def objects(self, values: dict[str, Any], release: str = "fleet") -> list[dict[str, Any]]:
-        done = self.run("template", values, release)
-        assert done.returncode == 0, done.stderr
-        return [document for document in yaml.safe_load_all(done.stdout) if document]
-
-    def one(self, kind: str, values: dict[str, Any], name: str = "fleet-tradingbot-operator") -> dict[str, Any]:
-        found = [item for item in self.objects(values) if item["kind"] == kind and item["metadata"]["name"] == name]
-        assert len(found) == 1, f"{kind} {name}: {len(found)}"
-        return found[0]
-
-    def settings(self, values: dict[str, Any]) -> dict[str, Any]:
-        settings: dict[str, Any] = json.loads(self.one("ConfigMap", values)["data"]["settings.json"])
-        return settings
-
-    def refusal(self, values: dict[str, Any]) -> str:
-        done = self.run("template", values)
-        assert done.returncode != 0, "it was accepted"
-        return done.stderr
-
-
-@pytest.fixture
-def chart(helm: str) -> Rendering:
-    return Rendering(helm)
-
-
-def pod_specs(objects: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for item in objects:
-        if item["kind"] in {"Deployment", "StatefulSet", "Job"}:
-            yield item["spec"]["template"]["spec"]
 
 
 @BOTH_WAYS
@@ -116,7 +64,8 @@ def test_a_wrong_value_is_refused_by_name(chart, values, named):
 @BOTH_WAYS
 def test_every_pod_fits_restricted_pod_security(chart, values):
     specs = list(pod_specs(chart.objects(values)))
-    assert len(specs) == (3 if values is TRIAL else 2)
+    # The operator, the migration, the trial, the farewell; and PostgreSQL.
+    assert len(specs) == (5 if values is TRIAL else 4)
     for spec in specs:
         pod = spec["securityContext"]
         assert pod["runAsNonRoot"] is True
@@ -131,14 +80,14 @@ def test_every_pod_fits_restricted_pod_security(chart, values):
 
 
 @BOTH_WAYS
-def test_only_the_operator_gets_a_token(chart, values):
+def test_only_the_operator_and_the_farewell_get_a_token(chart, values):
     notifying = values | {"notifications": {"enabled": True, "existingSecret": "channels"}}
     holders = []
     for spec in pod_specs(chart.objects(notifying)):
         assert spec["automountServiceAccountToken"] is False
         tokens = {volume["name"] for volume in spec["volumes"] if "projected" in volume}
         holders += [c["name"] for c in spec["containers"] if tokens & {mount["name"] for mount in c["volumeMounts"]}]
-    assert holders == ["operator"]
+    assert sorted(holders) == ["farewell", "operator"]
     assert chart.one("ServiceAccount", values, "fleet-tradingbot-operator-bot")["automountServiceAccountToken"] is False
 
 
@@ -229,11 +178,13 @@ def test_changed_settings_make_a_new_operator_pod(chart):
     assert checksum(EXISTING) != checksum({**EXISTING, "operator": {"pollSeconds": 7}})
 
 
-def test_the_operator_runs_once_and_is_probed(chart):
+def test_two_operators_run_of_which_one_leads_and_each_is_probed(chart):
     spec = chart.one("Deployment", EXISTING)["spec"]
     container = spec["template"]["spec"]["containers"][0]
     environment = {item["name"]: item for item in container["env"]}
-    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert spec["replicas"] == 2
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}}
+    assert environment["POD_NAME"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
     assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
     assert environment["DATABASE_URL"]["valueFrom"]["secretKeyRef"] == {"name": "trading-database", "key": "url"}
@@ -280,11 +231,15 @@ def test_a_database_that_is_there_is_migrated_before_anything_starts(chart):
 
 
 @BOTH_WAYS
-def test_the_migration_runs_from_the_image_that_has_the_command_line(chart, values):
+def test_the_jobs_run_from_the_image_that_has_the_command_line(chart, values):
     image = {"repository": "registry.example/operator", "tag": "7", "pullPolicy": "Never"}
-    jobs = [item for item in chart.objects({**values, "operator": {"image": image}}) if item["kind"] == "Job"]
-    (container,) = [container for spec in pod_specs(jobs) for container in spec["containers"]]
-    assert (container["image"], container["imagePullPolicy"]) == ("registry.example/operator:7", "Never")
+    others = [
+        item for item in chart.objects({**values, "operator": {"image": image}}) if item["kind"] in {"Job", "Pod"}
+    ]
+    containers = [container for spec in pod_specs(others) for container in spec["containers"]]
+    assert {container["name"] for container in containers} == {"migrate", "trial", "farewell"}
+    for container in containers:
+        assert (container["image"], container["imagePullPolicy"]) == ("registry.example/operator:7", "Never")
 
 
 def test_a_database_of_the_release_is_migrated_beside_it(chart):
@@ -370,26 +325,98 @@ def test_the_pod_monitor_selects_the_operator_and_the_bots_of_this_release_only(
         assert labels[spec["jobLabel"]].startswith("tradingbot")  # the alert rules know jobs by this
 
 
-def selected(selector: dict[str, Any], labels: dict[str, str]) -> bool:
-    exact = all(labels.get(key) == value for key, value in selector["matchLabels"].items())
-    among = all(labels.get(term["key"]) in term["values"] for term in selector["matchExpressions"])
-    return exact and among
+@ALL_WAYS
+def test_strict_lint_finds_nothing(chart, values):
+    done = chart.run("lint", values, "--strict")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_readme_explains_every_value():
-    def paths(document: dict[str, Any], stem: str = "") -> Iterator[str]:
-        for key, value in document.items():
-            path = f"{stem}{key}"
-            if f"| `{path}` |" in readme:
-                continue
-            if isinstance(value, dict) and value:
-                yield from paths(value, f"{path}.")
-            else:
-                yield path
+def test_a_drain_takes_one_operator_at_a_time_and_never_waits_for_what_is_broken(chart):
+    budget = chart.one("PodDisruptionBudget", EXISTING)["spec"]
+    operator = chart.one("Deployment", EXISTING)["spec"]["template"]["metadata"]["labels"]
+    assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+    assert selected(budget["selector"], operator)
+    bots = chart.one("PodDisruptionBudget", EVERYTHING, "fleet-tradingbot-operator-bots")["spec"]
+    assert (bots["maxUnavailable"], bots["unhealthyPodEvictionPolicy"]) == ("10%", "AlwaysAllow")
+    assert selected(bots["selector"], bot_labels("fleet", 7))
+    assert not selected(bots["selector"], operator)
+    assert not [item for item in chart.objects(EXISTING) if item["metadata"]["name"].endswith("-bots")]
 
-    readme = (CHART / "README.md").read_text(encoding="utf-8")
-    values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
-    assert list(paths(values)) == []
+
+def test_replicas_are_spread_over_nodes_as_a_wish_and_otherwise_as_asked(chart):
+    def constraints(values: dict[str, Any]) -> Any:
+        return chart.one("Deployment", values)["spec"]["template"]["spec"]["topologySpreadConstraints"]
+
+    (wish,) = constraints(EXISTING)
+    assert (wish["topologyKey"], wish["whenUnsatisfiable"]) == ("kubernetes.io/hostname", "ScheduleAnyway")
+    asked = [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]
+    assert constraints({**EXISTING, "operator": {"topologySpreadConstraints": asked}}) == asked
+
+
+def test_labels_and_placement_reach_every_pod_of_the_chart_and_no_selector(chart):
+    objects = chart.objects(EVERYTHING)
+    for item in objects:
+        assert item["metadata"]["labels"]["team"] == "trading"
+        assert "team" not in json.dumps(item["spec"].get("selector", {}) if "spec" in item else {})
+    for spec in pod_specs(objects):
+        assert spec["priorityClassName"] == "system-cluster-critical"
+        assert spec["nodeSelector"] == {"pool": "control"}
+    operator = chart.one("Deployment", EVERYTHING)["spec"]["template"]
+    assert operator["metadata"]["labels"]["tier"] == "control"
+    assert {"name": "HTTPS_PROXY", "value": "http://proxy:3128"} in operator["spec"]["containers"][0]["env"]
+
+
+def test_labels_by_which_things_are_found_can_not_be_replaced(chart):
+    taken = {"app.kubernetes.io/instance": "x"}
+    assert "'app.kubernetes.io/instance'" in chart.refusal({**EXISTING, "commonLabels": taken})
+    assert "'app.kubernetes.io/instance'" in chart.refusal({**EXISTING, "operator": {"podLabels": taken}})
+
+
+def test_a_second_url_leads_operator_and_bots_past_pgbouncer(chart):
+    direct = {"name": "trading-database", "key": "direct"}
+    operator = chart.one("Deployment", EVERYTHING)["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert {"name": "DATABASE_LISTEN_URL", "valueFrom": {"secretKeyRef": direct}} in operator
+    settings = parse_settings(chart.settings(EVERYTHING))
+    template = build_pod_template(Workload.of([7]), settings)
+    assert {"name": "DATABASE_LISTEN_URL", "valueFrom": {"secretKeyRef": direct}} in template["spec"]["containers"][0][
+        "env"
+    ]
+    plain = json.dumps(
+        [chart.objects(EXISTING), build_pod_template(Workload.of([7]), parse_settings(chart.settings(EXISTING)))]
+    )
+    assert "LISTEN" not in plain
+
+
+def test_the_secret_of_cloudnativepg_is_taken_as_it_is(chart):
+    example = CHART / "examples" / "cloudnativepg.yaml"
+    cluster, pooler = yaml.safe_load_all(example.read_text(encoding="utf-8"))
+    assert (cluster["kind"], cluster["apiVersion"], pooler["kind"]) == ("Cluster", "postgresql.cnpg.io/v1", "Pooler")
+    assert pooler["spec"]["cluster"]["name"] == cluster["metadata"]["name"]
+    # The operator of CloudNativePG documents the Secret <cluster>-app and its keys.
+    database = {"existingSecret": f"{cluster['metadata']['name']}-app", "secretKey": "uri"}
+    assert f"--set database.existingSecret={database['existingSecret']}" in example.read_text(encoding="utf-8")
+    environment = chart.one("Deployment", {"database": database})["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert environment[0]["valueFrom"]["secretKeyRef"] == {"name": "tradingbot-db-app", "key": "uri"}
+    url = parse_url("postgresql://tradingbot:p%2Fw@tradingbot-db-rw.trading:5432/tradingbot")
+    assert (url.drivername, url.host, url.database) == ("postgresql+psycopg", "tradingbot-db-rw.trading", "tradingbot")
+
+
+def test_service_monitors_scrape_operator_and_bots_under_the_jobs_that_the_rules_know(chart):
+    values = {**EXISTING, "monitoring": {"serviceMonitor": {"enabled": True, "labels": {"release": "prom"}}}}
+    operator = chart.one("Deployment", values)["spec"]["template"]["metadata"]["labels"]
+    for name, job, pod in (
+        ("bots", "tradingbot", bot_labels("fleet", 7)),
+        ("metrics", "tradingbot-operator", operator),
+    ):
+        service = chart.one("Service", values, f"fleet-tradingbot-operator-{name}")
+        monitor = chart.one("ServiceMonitor", values, f"fleet-tradingbot-operator-{name}")
+        assert service["spec"]["selector"].items() <= pod.items()
+        assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+        assert service["metadata"]["labels"][monitor["spec"]["jobLabel"]] == job
+        assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
+        assert monitor["metadata"]["labels"]["release"] == "prom"
+    both = {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}
+    assert "scraped twice" in chart.refusal({**EXISTING, "monitoring": both})
 
 
 def test_shell_scripts_pass_shellcheck():
@@ -444,3 +471,42 @@ def test_what_rows_may_ask_for_reaches_the_operator(chart):
     assert told["credentials"] == {"secretPrefixes": []}
     assert (told["policy"]["maxMemory"], told["policy"]["maxCpu"]) == ("2Gi", "1")
     assert (told["policy"]["nodeSelectorKeys"], told["policy"]["labelPrefixes"]) == (["pool"], [])
+
+
+def test_the_farewell_may_do_only_what_it_does_and_goes_before_anything_is_removed(chart):
+    name = "fleet-tradingbot-operator-farewell"
+    for kind in ("ServiceAccount", "Role", "RoleBinding", "Job"):
+        annotations = chart.one(kind, EXISTING, name)["metadata"]["annotations"]
+        assert annotations["helm.sh/hook"] == "pre-delete"
+        assert "hook-succeeded" in annotations["helm.sh/hook-delete-policy"]
+    rules = chart.one("Role", EXISTING, name)["rules"]
+    rights = {(*rule["resources"], *rule.get("resourceNames", [])): set(rule["verbs"]) for rule in rules}
+    assert rights == {
+        ("tradingbots",): {"list", "delete"},
+        ("deployments",): {"list", "delete"},
+        ("deployments/scale", "fleet-tradingbot-operator"): {"patch"},
+        ("pods",): {"list"},
+        ("pods", "fleet-tradingbot-operator-trial"): {"delete"},
+    }
+    (container,) = chart.one("Job", EXISTING, name)["spec"]["template"]["spec"]["containers"]
+    assert "env" not in container
+    assert container["args"][:2] == ["--namespace=trading", "--release=fleet"]
+
+
+def test_bots_that_outlive_the_release_keep_their_account_and_need_a_database_of_their_own(chart):
+    staying = {"uninstall": {"stopBots": False}}
+    assert not [item for item in chart.objects({**EXISTING, **staying}) if "farewell" in item["metadata"]["name"]]
+    account = chart.one("ServiceAccount", {**EXISTING, **staying}, "fleet-tradingbot-operator-bot")
+    assert account["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert "annotations" not in chart.one("ServiceAccount", EXISTING, "fleet-tradingbot-operator-bot")["metadata"]
+    assert "use database.existingSecret" in chart.refusal({**TRIAL, **staying})
+
+
+def test_the_trial_ends_in_time_and_has_time_to_clean_up(chart):
+    pod = chart.one("Pod", {**EXISTING, "trial": {"timeoutSeconds": 60}}, "fleet-tradingbot-operator-trial")
+    (container,) = pod["spec"]["containers"]
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert container["args"] == ["bots", "trial", "--timeout", "60"]
+    assert [item["name"] for item in container["env"]] == ["DATABASE_URL"]
+    assert pod["spec"]["activeDeadlineSeconds"] >= 60 + CLEANING_SECONDS
+    assert pod["spec"]["terminationGracePeriodSeconds"] >= CLEANING_SECONDS

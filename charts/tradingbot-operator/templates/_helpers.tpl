@@ -23,6 +23,9 @@ app.kubernetes.io/component: {{ index . 1 }}
 app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name ($root.Chart.Version | replace "+" "_") }}
+{{- with $root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{/* repository:tag of an image: (list $ .Values.bot.image). */}}
@@ -54,6 +57,56 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name ($root.Chart.Version | replace
     secretKeyRef:
       name: {{ include "tradingbot.databaseSecret" . }}
       key: {{ if .Values.postgresql.enabled }}url{{ else }}{{ .Values.database.secretKey }}{{ end }}
+{{- end }}
+
+{{/* Key of the URL that leads past PgBouncer; empty without one. */}}
+{{- define "tradingbot.listenKey" -}}
+{{- if not .Values.postgresql.enabled -}}{{- .Values.database.listenSecretKey -}}{{- end -}}
+{{- end }}
+
+{{- define "tradingbot.listenEnv" -}}
+{{- with include "tradingbot.listenKey" . -}}
+- name: DATABASE_LISTEN_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "tradingbot.databaseSecret" $ }}
+      key: {{ . }}
+{{- end -}}
+{{- end }}
+
+{{/* The token of a pod's account, for the one container that mounts it; pods get none by themselves. */}}
+{{- define "tradingbot.apiAccessVolume" -}}
+- name: api-access
+  projected:
+    sources:
+      - serviceAccountToken: {path: token, expirationSeconds: 3607}
+      - configMap: {name: kube-root-ca.crt, items: [{key: ca.crt, path: ca.crt}]}
+      - downwardAPI: {items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]}
+{{- end }}
+
+{{- define "tradingbot.apiAccessMount" -}}
+- name: api-access
+  mountPath: /var/run/secrets/kubernetes.io/serviceaccount
+  readOnly: true
+{{- end }}
+
+{{/* What the pods of jobs and tests have in common with the operator's: where they may run, and their images' registry. */}}
+{{- define "tradingbot.placement" -}}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.operator.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.operator.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.operator.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{/* Restricted pod security, for a user id. */}}
@@ -109,6 +162,9 @@ capabilities:
 {{- define "tradingbot.settings" -}}
 {{- $bot := .Values.bot -}}
 {{- $database := dict "secretName" (include "tradingbot.databaseSecret" .) "secretKey" (ternary "url" .Values.database.secretKey .Values.postgresql.enabled) -}}
+{{- with include "tradingbot.listenKey" . -}}
+{{- $database = set $database "listenKey" . -}}
+{{- end -}}
 {{- $volumes := $bot.volumes -}}
 {{- $mounts := $bot.volumeMounts -}}
 {{- $env := $bot.env -}}
@@ -142,8 +198,9 @@ capabilities:
   "bot" $pod
   "plugins" $bot.plugins.names
   "safety" .Values.safety
+  "trouble" .Values.trouble
   "recovery" .Values.recovery
   "rollout" .Values.rollout
-  "leader" (merge (dict "enabled" true "leaseName" (include "tradingbot.fullname" .)) .Values.operator.leader)
+  "leader" (merge (dict "enabled" true "leaseName" (include "tradingbot.fullname" .) "deployment" (include "tradingbot.fullname" .)) .Values.operator.leader)
 | toPrettyJson -}}
 {{- end }}

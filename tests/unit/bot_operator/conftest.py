@@ -1,6 +1,7 @@
 """A whole operator on SQLite and on a cluster in memory: real stores, real plans, no kopf and no API server."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,11 @@ from bot_core.store.upgrade import upgrade
 from bot_operator.brake import brake_limits
 from bot_operator.gate import Gate
 from bot_operator.health import SweepHealth
+from bot_operator.heartbeats import Heartbeats
 from bot_operator.metrics import Metrics
+from bot_operator.projection import Projection
 from bot_operator.reconciler import Reconciler
-from bot_operator.recovery import HeartbeatWatch
+from bot_operator.row_writer import RowWriter
 from bot_operator.rows import RowReader
 from bot_operator.sweep import Sweep
 from bot_operator.waves import Waves
@@ -34,6 +37,7 @@ class World:
     def __init__(self, database: Database) -> None:
         self.seconds = 1000.0
         self.now = NOW
+        self.later = 0.0  # than that
         self.settings = some_settings()
         self.database = database
         self.store = BotStore(database, actor="test")
@@ -51,18 +55,25 @@ class World:
         self.gate = Gate(
             self.settings, brake, rows, self.cluster, on_verdict=lambda item: self.metrics.judged(item.verdict)
         )
-        heartbeats = HeartbeatWatch(self.settings)
         self.queued: list[int] = []
         queue = _Noting(self.queued)
+        heartbeats = Heartbeats(
+            self.settings, self.queued.append,
+            on_held=self.metrics.recoveries_held, monotonic=lambda: self.seconds,
+        )  # fmt: skip
         self.waves = Waves(self.settings, lambda bot_id: None if bot_id is None else queue.add(bot_id))
         self.reconciler = Reconciler(
-            self.settings, rows, store, self.cluster, self.gate, self.waves, now=lambda: self.now,
-            monotonic=lambda: self.seconds, heartbeats=heartbeats, on_recovery=self.recovered.append,
+            self.settings, rows, RowWriter(store, rows), self.cluster, self.gate, self.waves, heartbeats,
+            now=self._time, on_recovery=self.recovered.append,
         )  # fmt: skip
         self.sweep = Sweep(
-            self.settings, rows, self.cluster, self.gate, queue, self.metrics, self.health, self.waves,
-            now=lambda: self.now, monotonic=lambda: self.seconds, heartbeats=heartbeats,
+            self.settings, rows, self.cluster, self.gate, queue, self.metrics, self.health, self.waves, heartbeats,
+            now=self._time,
         )  # fmt: skip
+        self.projection = Projection(self.settings, rows, self.cluster, self.queued.append, heartbeats)
+
+    def _time(self) -> datetime:
+        return self.now + timedelta(seconds=self.later)
 
     async def insert(self, document: dict[str, object] | None = None) -> int:
         return await self.store.insert(document or a_document(), await self.store.user("trader@example.com"))

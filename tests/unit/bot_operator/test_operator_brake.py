@@ -252,3 +252,13 @@ async def test_without_the_table_of_held_sets_nothing_is_removed_and_the_way_out
     await _settle(world)
     assert _deleted(world) == []
     assert "tradingbot db upgrade" in condition(world.cluster.status(fleet[0]), "RemovalHeld")["message"]
+
+
+async def test_deployments_whose_tradingbots_are_gone_too_are_held_as_well(world: "World") -> None:
+    fleet = await _fleet(world)
+    await world.delete()
+    world.cluster.bots.clear()
+    await _settle(world)
+    for bot_id in fleet:
+        await world.reconciler.reconcile(bot_id)
+    assert _deleted(world) == []

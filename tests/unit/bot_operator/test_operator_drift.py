@@ -180,14 +180,14 @@ def test_a_pod_that_was_edited_is_made_current_at_once_since_the_edit_has_ended_
     assert restore.manifest["spec"]["template"]["spec"]["containers"][0]["image"].endswith(":2")
 
 
-def test_a_status_that_somebody_wrote_is_put_back_however_young_the_last_one_is() -> None:
+def test_a_status_that_somebody_wrote_is_put_back() -> None:
     cluster = a_bot().running().up_to_date()
     bot = cluster.observed.bot
     assert bot is not None
     document = edit({**bot.document, "status": bot.status}, ("status", "balance"), "1000000", "kubectl-edit")
     assert foreign_status(document, bot.status) == ("status.balance",)
     lied = replace(bot, document=document, status=document["status"])
-    planned = _plan(replace(cluster, observed=replace(cluster.observed, bot=lied)), figures_due=False)
+    planned = _plan(replace(cluster, observed=replace(cluster.observed, bot=lied)))
     assert [type(item) for item in planned] == [RestoreStatus]
 
 

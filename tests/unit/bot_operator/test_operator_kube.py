@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from aiohttp.test_utils import TestServer
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
-from bot_operator.cluster import ClusterUnavailableError, RefusedObjectError, StaleLookError
+from bot_operator.cluster import ClusterUnavailableError, RefusedObjectError, StaleLookError, ThrottledError
+from bot_operator.fence import Fence, NotLeaderError
 from bot_operator.kube import Kube
 from bot_operator.manifests import build_deployment, build_status, build_tradingbot
 from bot_operator.naming import Workload, bot_labels
+from bot_operator.token import ServiceAccountToken
 from bot_operator.transport import Transport
 from support.operator_builders import a_row, some_settings
 
@@ -30,17 +33,29 @@ class _Api:
     answers: dict[str, list[tuple[int, Any]]] = field(default_factory=dict)
     asked: list[tuple[str, str, dict[str, str], str, Any]] = field(default_factory=list)
     kube: Kube = field(init=False)
+    configuration: Configuration = field(init=False)
 
     def says(self, path: str, document: Any, status: int = 200) -> None:
         self.answers.setdefault(path, []).append((status, document))
 
+    headers: dict[str, str] = field(default_factory=dict)
+    token: str = ""  # the only one that is good, if any is asked for
+    tokens: list[str] = field(default_factory=list)
+    fence: Fence = field(default_factory=Fence.always_open)
+    requests: list[tuple[str, str]] = field(default_factory=list)
+
     async def handle(self, request: web.Request) -> web.Response:
         text = await request.text()
+        self.tokens.append(request.headers.get("Authorization", ""))
+        if self.token and self.tokens[-1] != f"Bearer {self.token}":
+            return web.Response(text=json.dumps({"message": "Unauthorized"}), status=401)
         body = json.loads(text) if text else None
         self.asked.append((request.method, request.path, dict(request.query), request.content_type, body))
         answers = self.answers.get(request.path) or [(404, {"message": "not found"})]
         status, document = answers.pop(0) if len(answers) > 1 else answers[0]
-        return web.Response(text=document if isinstance(document, str) else json.dumps(document), status=status)
+        return web.Response(
+            text=document if isinstance(document, str) else json.dumps(document), status=status, headers=self.headers
+        )
 
 
 @pytest.fixture
@@ -51,7 +66,9 @@ async def api() -> AsyncIterator[_Api]:
     async with TestServer(application) as server:
         configuration = Configuration()
         configuration.host = str(server.make_url("")).rstrip("/")
-        found.kube = Kube(Transport(ApiClient(configuration)), "trading", "fleet")
+        found.configuration = configuration
+        observe = lambda verb, code: found.requests.append((verb, code))  # noqa: E731
+        found.kube = Kube(Transport(ApiClient(configuration), fence=found.fence, observe=observe), "trading", "fleet")
         yield found
         await found.kube.aclose()
 
@@ -137,9 +154,9 @@ async def test_deleting_what_is_gone_is_done(api: _Api) -> None:
         (403, ClusterUnavailableError),
         (404, ClusterUnavailableError),
         (409, StaleLookError),
-        (429, ClusterUnavailableError),
+        (429, ThrottledError),
         (500, ClusterUnavailableError),
-        (503, ClusterUnavailableError),
+        (503, ThrottledError),
     ],
 )
 async def test_an_answer_becomes_an_error_by_its_consequence_in_the_servers_own_words(
@@ -201,3 +218,71 @@ async def test_a_restore_that_is_based_on_a_stale_look_is_refused_as_such(api: _
     api.says(f"{_DEPLOYMENTS}/bot-7", {"message": "the object has been modified"}, 409)
     with pytest.raises(StaleLookError):
         await api.kube.restore_deployment(manifest, {"metadata": {"resourceVersion": "42"}})
+
+
+async def test_a_busy_server_is_given_the_time_that_it_asks_for(api: _Api) -> None:
+    manifest = build_deployment(Workload.of([7]), some_settings(), owner_uid="uid-1")
+    api.says(f"{_DEPLOYMENTS}/bot-7", {"message": "too many requests"}, 429)
+    for said, seconds in (("7", 7.0), ("", 0.0), ("86400", 60.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 0.0)):
+        api.headers = {"Retry-After": said}
+        with pytest.raises(ThrottledError) as caught:
+            await api.kube.apply_deployment(manifest, None)
+        assert caught.value.retry_after == seconds
+
+
+async def test_behind_a_closed_fence_everything_can_be_read_and_nothing_is_sent(api: _Api) -> None:
+    settings = some_settings()
+    api.fence.close()
+    api.says(_PODS, {"items": []})
+    await api.kube.observe(7)
+    read = len(api.asked)
+    writes = (
+        lambda: api.kube.apply_tradingbot(build_tradingbot(a_row(7).record(), settings), None),
+        lambda: api.kube.apply_status(build_status("bot-7", settings, {"phase": "Running"}), None),
+        lambda: api.kube.apply_deployment(build_deployment(Workload.of([7]), settings, owner_uid="uid-1"), None),
+        lambda: api.kube.delete_deployment("bot-7", "uid-1"),
+        lambda: api.kube.delete_tradingbot("bot-7", "uid-1"),
+        lambda: api.kube.emit({}),
+    )
+    for write in writes:
+        with pytest.raises(NotLeaderError):
+            await write()
+    assert len(api.asked) == read
+
+
+async def test_requests_are_counted_by_verb_and_code(api: _Api) -> None:
+    api.says(_PODS, {"items": []})
+    await api.kube.observe(7)
+    await api.kube.emit({})
+    assert api.requests == [("GET", "404"), ("GET", "404"), ("GET", "200"), ("POST", "404")]
+
+
+async def test_a_token_that_was_replaced_is_used_at_once_where_the_old_one_is_refused(
+    api: _Api, tmp_path: Path
+) -> None:
+    file, seconds = tmp_path / "token", [0.0]
+    file.write_text("first\n")
+    token = ServiceAccountToken(file, monotonic=lambda: seconds[0])
+    token.refresh(api.configuration)
+    api.configuration.refresh_api_key_hook = token.refresh
+    transport = Transport(ApiClient(api.configuration), token=token)
+    api.says("/version", {"major": "1"})
+    api.token = "first"
+    assert await transport.request("GET", "/version")
+    file.write_text("second")
+    assert await transport.request("GET", "/version")  # the old one is still good, and still used
+    api.token = "second"
+    assert await transport.request("GET", "/version")
+    assert api.tokens == ["Bearer first", "Bearer first", "Bearer first", "Bearer second"]
+    file.write_text("")  # while it is being replaced
+    seconds[0] += 60
+    assert await transport.request("GET", "/version")
+    file.write_text("third")
+    seconds[0] += 10
+    api.token = "third"
+    assert await transport.request("GET", "/version")
+    assert api.tokens[-1] == "Bearer third"
+    api.token = "none of these"
+    with pytest.raises(ClusterUnavailableError, match="Unauthorized"):
+        await transport.request("GET", "/version")
+    await transport.aclose()

@@ -16,43 +16,6 @@ def _pod(status: dict[str, Any], **meta: Any) -> ObservedPod:
     )
 
 
-def _waiting(reason: str, message: str = "", last: dict[str, Any] | None = None) -> dict[str, Any]:
-    state = {"waiting": {"reason": reason, "message": message}}
-    return {
-        "containerStatuses": [{"restartCount": 3, "state": state, "lastState": {"terminated": last} if last else {}}]
-    }
-
-
-@pytest.mark.parametrize(
-    ("status", "trouble", "failing"),
-    [
-        ({}, "", False),
-        (_waiting("ContainerCreating"), "", False),
-        (_waiting("ImagePullBackOff", "no such image"), "ImagePullBackOff: no such image", True),
-        (_waiting("ErrImagePull"), "ErrImagePull", True),
-        (
-            _waiting("CrashLoopBackOff", "back-off 10s", {"reason": "OOMKilled", "exitCode": 137}),
-            "CrashLoopBackOff: OOMKilled, exit code 137",
-            True,
-        ),
-        (
-            {"containerStatuses": [{"state": {"terminated": {"reason": "Error", "exitCode": 1}}}]},
-            "Error, exit code 1",
-            False,
-        ),
-        (
-            {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1"}]},
-            "Unschedulable: 0/1",
-            False,
-        ),
-        ({"phase": "Failed", "reason": "Evicted", "message": "low on memory"}, "Evicted: low on memory", True),
-    ],
-)
-def test_a_pod_tells_why_it_does_not_run(status: dict[str, Any], trouble: str, *, failing: bool) -> None:
-    pod = _pod(status)
-    assert (pod.trouble, pod.failing) == (trouble, failing)
-
-
 def test_a_pod_is_ready_by_its_condition_and_counts_the_restarts_of_all_containers() -> None:
     status = {
         "conditions": [{"type": "Ready", "status": "True"}],
@@ -70,11 +33,13 @@ def test_a_pod_on_its_way_out_says_when_it_was_to_be_gone() -> None:
     assert parse_pod({"metadata": {"name": "bot-7-abc"}}).end_due == ""
 
 
-def test_the_pod_that_counts_is_the_newest_that_stays() -> None:
+def test_the_pod_that_counts_is_the_newest_that_stays_and_has_not_failed() -> None:
     old = ObservedPod("a", "2026-03-01T11:00:00Z")
     new = ObservedPod("b", "2026-03-01T11:00:01Z")
     leaving = ObservedPod("c", "2026-03-01T11:00:02Z", deleting=True)
-    assert Observed(pods=(new, leaving, old)).pod == new
+    evicted = ObservedPod("d", "2026-03-01T11:00:03Z", failed=True)
+    assert Observed(pods=(new, evicted, leaving, old)).pod == new
+    assert Observed(pods=(evicted, leaving)).pod == evicted
     assert Observed(pods=(leaving,)).pod is None
 
 
@@ -84,13 +49,6 @@ def test_a_deployment_reads_back_as_it_was_built() -> None:
     seen = parse_deployment(manifest, _RELEASE)
     assert (seen.uid, seen.ours, seen.owner_uid, seen.replicas, seen.deleting) == ("uid-2", True, "uid-1", 1, False)
     assert seen.template_hash == manifest["metadata"]["annotations"]["tradingbot.dev/template-hash"]
-
-
-def test_a_deployment_that_may_make_no_pod_says_why() -> None:
-    conditions = [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}]
-    assert (
-        parse_deployment({"metadata": {}, "status": {"conditions": conditions}}, _RELEASE).failure == "exceeded quota"
-    )
 
 
 @pytest.mark.parametrize(

@@ -194,16 +194,14 @@ def test_the_row_is_answered_before_the_phase_forgets_and_the_phase_written_befo
     assert order.index(PatchStatus) < order.index(DeleteDeployment)
 
 
-def test_figures_alone_wait_until_they_are_due_and_anything_else_does_not() -> None:
+def test_figures_alone_are_no_reason_to_write_and_go_with_whatever_is() -> None:
     before = a_row().says("running").with_figures("10000", "0")
     after = before.with_figures("10001", "1")
     cluster = a_bot(row=before).running().up_to_date()
-    assert _plan(after, cluster, figures_due=False) == []
-    (patch,) = _plan(after, cluster, figures_due=True)
-    assert isinstance(patch, PatchStatus)
-    assert patch.figures_only
-    stopping = _plan(after.says("stopping"), cluster.seen_by(after.says("stopping")), figures_due=False)
-    assert any(isinstance(item, PatchStatus) and not item.figures_only for item in stopping)
+    assert _plan(after, cluster) == []
+    stopping = _plan(after.says("stopping"), cluster.seen_by(after.says("stopping")))
+    (patch,) = [item for item in stopping if isinstance(item, PatchStatus)]
+    assert patch.manifest["status"]["balance"] == "10001"
 
 
 def test_events_tell_of_changes_only() -> None:

@@ -6,7 +6,10 @@ import pytest
 from bot_core.models.extensions import NamesOnly, use_extensions
 from bot_core.store.database import Database
 from bot_operator.app import OperatorApp
+from bot_operator.fence import Fence
 from bot_operator.manifests import build_spec
+from bot_operator.metrics import Metrics
+from bot_operator.settings import ProcessSettings
 from support.fake_cluster import FakeCluster
 from support.operator_builders import a_document, a_row, some_settings
 
@@ -51,6 +54,8 @@ def test_a_strategy_broker_or_feed_of_a_plugin_is_judged_by_name() -> None:
 
 async def test_the_app_judges_by_the_names_of_its_settings() -> None:
     database = Database("sqlite://")
-    app = OperatorApp.compose(some_settings(plugins={"entries": ["OurEntry"]}), database, FakeCluster(), 0)
+    settings = some_settings(plugins={"entries": ["OurEntry"]})
+    process = ProcessSettings("sqlite://")
+    app = OperatorApp.compose(settings, process, database, FakeCluster(), Fence.always_open(), Metrics())
     await app.aclose()
     assert a_row().with_config(a_document(strategy=PLUGGED)).record().config_error == ""

@@ -1,11 +1,10 @@
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bot_core.models.errors import InvalidBotError, TransientError
 from bot_operator.status import condition
-from support.operator_builders import NOW, a_document, an_invalid_document
+from support.operator_builders import a_document, an_invalid_document
 
 if TYPE_CHECKING:
     World = Any  # the fixture's class: conftest modules are not imported by name
@@ -172,26 +171,6 @@ async def test_an_operator_that_starts_again_needs_no_memory_and_catches_up(worl
     assert (await world.row(stopped)).status == "stopped"
     assert f"bot-{added}" in world.cluster.deployments
     assert f"bot-{kept}" not in {name for _, _, name in world.cluster.writes}
-
-
-async def test_figures_are_written_at_most_once_in_the_status_time(world: "World") -> None:
-    bot_id = await world.a_running_bot()
-    world.cluster.writes.clear()
-    for second in range(60):
-        world.seconds += 1
-        await world.change(bot_id, last_heartbeat=NOW + timedelta(seconds=second))
-        await world.reconciler.reconcile(bot_id)
-    assert len(world.cluster.writes) <= 60 / 7.5
-    assert len(world.cluster.writes) >= 4
-
-
-async def test_a_tick_names_the_bots_whose_figures_have_moved_and_no_other(world: "World") -> None:
-    moved, _still = await world.a_running_bot(), await world.a_running_bot()
-    await world.settle()
-    await world.change(moved, last_heartbeat=NOW)
-    await world.sweep.figures()
-    await world.sweep.figures()
-    assert world.queued == [moved]
 
 
 async def test_a_foreign_deployment_of_the_name_is_left_alone_and_the_row_says_so(world: "World") -> None:

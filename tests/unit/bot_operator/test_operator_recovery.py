@@ -150,7 +150,7 @@ def not_due() -> list[tuple[str, RowBuilder, ClusterBuilder]]:
     return [
         ("not ready: its database, venue or lease is away", RUNNING, pod(ready=False)),
         ("on its way out", RUNNING, pod(ready=True, deleting=True)),
-        ("failing", RUNNING, pod(ready=True, failing=True)),
+        ("failing", RUNNING, pod(ready=True, failing=True, trouble="CrashLoopBackOff")),
         ("no pod", RUNNING, a_bot(7, RUNNING).with_deployment()),
         ("starting", RUNNING.says("starting"), ready),
         ("enabled", RUNNING.says("enabled"), ready),

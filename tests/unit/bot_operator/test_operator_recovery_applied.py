@@ -31,7 +31,7 @@ async def go_by(world: "World", seconds: float) -> None:
     while world.seconds < until:
         world.queued.clear()
         world.seconds = min(until, world.seconds + 15)
-        await world.sweep.figures()
+        await world.projection.project()
 
 
 async def mend(world: "World", bot_id: int) -> None:
@@ -84,7 +84,7 @@ async def test_a_database_that_was_away_makes_nobody_silent(world: "World", monk
     bot_id = await world.a_running_bot()
     await world.settle()
     with monkeypatch.context() as patch:
-        patch.setattr(world.sweep, "_rows", Unreadable())
+        patch.setattr(world.projection, "_rows", Unreadable())
         await go_by(world, 60)
         await go_by(world, 600)
     await go_by(world, 1)
@@ -112,7 +112,7 @@ async def test_a_database_that_takes_no_write_keeps_the_pod(world: "World", monk
     async def refuse(*_: object, **__: object) -> None:
         raise TransientError("read-only")
 
-    monkeypatch.setattr(world.reconciler._store, "note", refuse)  # no SQLite refuses one write and reads
+    monkeypatch.setattr(world.reconciler._writer._store, "note", refuse)  # no SQLite refuses one write and reads
     with pytest.raises(TransientError):
         await world.reconciler.reconcile(bot_id)
     assert deleted(world) == []

@@ -74,12 +74,10 @@ async def test_a_sweep_notices_a_halt_and_its_end_and_tells_of_both(world: "Worl
 
 async def test_a_halt_is_news_for_the_look_at_figures(world: "World") -> None:
     bot_id = await world.a_running_bot()
-    await world.sweep.figures()
-    world.queued.clear()
-    await world.sweep.figures()
+    await world.projection.project()
     assert world.queued == []
     await HaltStore(world.database).halt(HaltScope.ALL, None, flatten=False, reason="", by="anna")
-    await world.sweep.figures()
+    await world.projection.project()
     assert world.queued == [bot_id]
 
 
@@ -95,6 +93,5 @@ async def test_no_row_is_none_and_an_empty_table_is_told_from_a_missing_row(worl
 async def test_the_position_is_shown_in_the_status(world: "World") -> None:
     bot_id = await world.a_running_bot()
     await _hold(world, bot_id, "0.25")
-    world.seconds += 60
-    await world.settle()
+    await world.projection.project()
     assert world.cluster.status(bot_id)["openPosition"] == "long 0.25 ETHUSDT at 2000.5"

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from bot_operator.status import build_status_fields, condition, judge
+from bot_operator.trouble import Trouble
 from support.operator_builders import NOW, ClusterBuilder, RowBuilder, a_bot, a_row
 
 _DISABLED = a_row().disabled()
@@ -19,7 +20,7 @@ def _status(row: RowBuilder, cluster: ClusterBuilder, later: timedelta = timedel
     [
         (a_row(), a_bot(), "Pending", ""),
         (a_row(), a_bot().with_deployment(), "Pending", ""),
-        (a_row(), a_bot().with_deployment(failure="exceeded quota"), "Error", "exceeded quota"),
+        (a_row(), a_bot().with_deployment(trouble=Trouble("FailedCreate", "no")), "Error", "FailedCreate: no"),
         (a_row(), a_bot().with_deployment().with_pod(), "Starting", ""),
         (a_row(), a_bot().with_deployment().with_pod(started=False), "Pending", ""),
         (
@@ -64,7 +65,7 @@ def _status(row: RowBuilder, cluster: ClusterBuilder, later: timedelta = timedel
 def test_the_phase_follows_from_row_and_cluster(
     row: RowBuilder, cluster: ClusterBuilder, phase: str, message: str
 ) -> None:
-    verdict = judge(row.record(), cluster.observed)
+    verdict = judge(row.record(), cluster.observed, NOW)
     assert (verdict.phase, verdict.message) == (phase, message)
 
 
@@ -116,9 +117,11 @@ def test_a_halted_bot_says_so_in_status_message_and_condition(status: str) -> No
 
 
 def test_a_halt_hides_neither_an_error_nor_an_invalid_document() -> None:
-    failed = judge(a_row().says("error", last_error="the broker refused").halted().record(), a_bot().running().observed)
+    failed = judge(
+        a_row().says("error", last_error="the broker refused").halted().record(), a_bot().running().observed, NOW
+    )
     assert (failed.phase, failed.message) == ("Error", "the broker refused")
-    kept = judge(_INVALID.halted().record(), a_bot().running().observed)
+    kept = judge(_INVALID.halted().record(), a_bot().running().observed, NOW)
     assert kept.message.startswith("halted (this user's bots)")
     assert kept.message.endswith(f"; runs on its last good document; {_INVALID.record().config_error}")
 

@@ -33,7 +33,7 @@ def _watch(looks: _Looks, until: float, *, during: Callable[[Watcher], None] | N
     added: list[int] = []
 
     async def work() -> None:
-        watcher = Watcher(looks, added.append, poll_seconds=30, status_seconds=15)
+        watcher = Watcher(looks, added.append, poll_seconds=30, status_seconds=15, project=looks.figures)
         if during is not None:
             asyncio.get_running_loop().call_later(at, during, watcher)
         with suppress(TimeoutError):
@@ -79,7 +79,7 @@ def test_the_listener_runs_beside_and_its_hints_arrive() -> None:
         await asyncio.Event().wait()
 
     async def work() -> None:
-        watcher = Watcher(looks, added.append, poll_seconds=30, status_seconds=15, listen=listen)
+        watcher = Watcher(looks, added.append, poll_seconds=30, status_seconds=15, project=looks.figures, listen=listen)
         with suppress(TimeoutError):
             async with asyncio.timeout(5):
                 await watcher.run()

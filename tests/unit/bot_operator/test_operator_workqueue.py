@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from bot_core.models.errors import InvalidBotError, SchemaMissingError, TransientError
-from bot_operator.workqueue import ONE_LOOK_SECONDS, Outcome, WorkQueue
+from bot_operator.cluster import ThrottledError
+from bot_operator.workqueue import ONE_LOOK_SECONDS, PATIENCE_SECONDS, LookEnd, Outcome, WorkQueue
 from support.virtual_time import run_virtually, virtual_now
 
 Look = Callable[[int], Awaitable[None]]
@@ -15,7 +16,7 @@ def _run(look: Look, *, bots: list[int], until: float, workers: int = 2) -> list
     outcomes: list[Outcome] = []
 
     async def work() -> None:
-        queue = WorkQueue(workers=workers, on_outcome=outcomes.append)
+        queue = WorkQueue(workers=workers, on_end=lambda end: outcomes.append(end.outcome))
         for bot_id in bots:
             queue.add(bot_id)
         with pytest.raises(TimeoutError):
@@ -41,7 +42,7 @@ def test_a_poisoned_bot_is_tried_again_and_again_and_delays_no_other() -> None:
     assert outcomes.count(Outcome.SETTLED) == 2
 
 
-def test_bots_that_hang_cost_a_worker_only_until_the_look_times_out() -> None:
+def test_bots_that_hang_cost_a_worker_for_a_moment_only() -> None:
     done: list[float] = []
 
     async def look(bot_id: int) -> None:
@@ -50,8 +51,101 @@ def test_bots_that_hang_cost_a_worker_only_until_the_look_times_out() -> None:
         done.append(virtual_now())
 
     outcomes = _run(look, bots=[7, 8, 9], until=ONE_LOOK_SECONDS + 0.5)
-    assert done == [ONE_LOOK_SECONDS]
+    assert done == [PATIENCE_SECONDS]
     assert outcomes.count(Outcome.RETRY) == 2
+
+
+def test_twenty_poisoned_bots_that_hang_delay_no_other_by_more_than_moments() -> None:
+    waits: list[float] = []
+
+    async def work() -> None:
+        queue = WorkQueue(workers=8)
+
+        async def look(bot_id: int) -> None:
+            if bot_id < 20:
+                await asyncio.sleep(3600)
+            waits.append(virtual_now() - asked[bot_id])
+
+        asked: dict[int, float] = {}
+        for bot_id in range(20):
+            queue.add(bot_id)
+        running = asyncio.create_task(queue.run(look))
+        for bot_id in range(100, 400):  # news of good bots, all the while
+            asked[bot_id] = virtual_now()
+            queue.add(bot_id)
+            await asyncio.sleep(1)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    run_virtually(work())
+    assert len(waits) == 300
+    assert max(waits) <= 2 * PATIENCE_SECONDS
+    assert sum(wait > 0 for wait in waits) <= 2 * PATIENCE_SECONDS  # those of the first moments
+
+
+def test_when_every_place_is_taken_by_what_hangs_each_bot_still_gets_its_turn() -> None:
+    seen: list[int] = []
+
+    async def work() -> None:
+        queue = WorkQueue(workers=2, slow_places=3)
+
+        async def look(bot_id: int) -> None:
+            seen.append(bot_id)
+            if bot_id < 100:
+                await asyncio.sleep(3600)
+
+        for bot_id in range(10):
+            queue.add(bot_id)
+        running = asyncio.create_task(queue.run(look))
+        await asyncio.sleep(3 * ONE_LOOK_SECONDS)
+        queue.add(100)
+        await asyncio.sleep(2 * ONE_LOOK_SECONDS)
+        assert 100 in seen
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    run_virtually(work())
+    assert set(range(10)) <= set(seen)
+
+
+def test_a_server_that_asks_for_time_gets_it() -> None:
+    looks: list[float] = []
+
+    async def look(_bot_id: int) -> None:
+        looks.append(virtual_now())
+        raise ThrottledError("too many requests", retry_after=7)
+
+    _run(look, bots=[7], until=15)
+    assert looks == pytest.approx([0, 7, 14])
+
+
+def test_the_end_of_a_look_tells_its_length_its_kind_of_error_and_since_when_the_bot_was_wanted() -> None:
+    ends: list[LookEnd] = []
+    oldest: list[float] = []
+
+    async def work() -> None:
+        queue = WorkQueue(on_end=ends.append)
+
+        async def look(_bot_id: int) -> None:
+            await asyncio.sleep(0.5)
+            if not ends:
+                raise TransientError("busy")
+
+        queue.add(7)
+        running = asyncio.create_task(queue.run(look))
+        await asyncio.sleep(1.25)
+        oldest.append(queue.oldest_wait)
+        await asyncio.sleep(5)
+        oldest.append(queue.oldest_wait)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    run_virtually(work())
+    assert [(end.outcome, end.error, end.seconds, end.waited) for end in ends] == [
+        (Outcome.RETRY, "transient", 0.5, None),
+        (Outcome.SETTLED, "", 0.5, 2.0),
+    ]
+    assert oldest == [1.25, 0]
 
 
 @pytest.mark.parametrize(
