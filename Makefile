@@ -47,7 +47,8 @@ format: install ## Put every file into the house's format
 test: lint ## All tests; those that need a cluster skip loudly without one (REQUIRE_CLUSTER=1 makes that a failure)
 	@rm -f $(NOTED)
 	TESTS_NOTED=$(NOTED) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not cluster and not alone"
-	TESTS_NOTED=$(NOTED) $(BIN)/python -m pytest -m "cluster or alone"
+	TESTS_NOTED=$(NOTED) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "cluster and not alone"
+	TESTS_NOTED=$(NOTED) $(BIN)/python -m pytest -m alone
 	scripts/requirements-proved $(NOTED)
 
 .PHONY: test-fast

@@ -10,6 +10,8 @@ from bot_operator.trouble import NOT_READY, Disruption, Patience, Trouble, reaso
 
 #: A heartbeat this young, and younger than the trouble, says that the bot runs, wherever that is.
 _STILL_SPEAKS = timedelta(seconds=60)
+#: The kubelet tells whole seconds, by another clock than the database's; a last beat may seem to follow its own end.
+_CLOCKS_DIFFER = timedelta(seconds=5)
 USUAL = TroubleSettings()
 
 
@@ -39,7 +41,7 @@ def speaks(record: BotRecord, trouble: Trouble, now: datetime) -> bool:
     beat = record.row.last_heartbeat
     if beat is None or now - beat >= _STILL_SPEAKS:
         return False
-    return trouble.since is None or beat > trouble.since
+    return trouble.since is None or beat > trouble.since + _CLOCKS_DIFFER
 
 
 def trouble_of(observed: Observed) -> Trouble | None:

@@ -119,8 +119,8 @@ class SafetySettings(_Settings):
 class TroubleSettings(_Settings):
     """What may end by itself is an error only after a while; what ended a bot once is shown for `remember_seconds`.
 
-    `grace_seconds`: no node, no image, no container. `not_ready_seconds`: a pod that has not started, or is not
-    ready, or whose container is still being made.
+    `grace_seconds`: no node, no image, no container. `not_ready_seconds`: a pod that has not started or is not ready,
+    or whose container is still being made.
     """
 
     grace_seconds: float = Field(default=60, ge=0)

@@ -27,8 +27,8 @@ from bot_operator.manifests import Document
 from bot_operator.token import ServiceAccountToken
 
 REQUEST_SECONDS = 10.0
-#: What the client itself turns into JSON; any other kind is sent as it is given.
-_CLIENTS_JSON = frozenset({"application/json", "application/json-patch+json"})
+#: Sent as text, where the client would write JSON that no YAML is.
+_YAML = "application/apply-patch+yaml"
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 #: The API server's answers to a document that will never do.
 _REFUSED = frozenset({400, 422})
@@ -90,7 +90,7 @@ class Transport:
     ) -> Document | None:
         """One request; None where nothing is found. Raises what the port `Cluster` says, and NotLeaderError."""
         headers = {"Accept": "application/json", "Content-Type": content_type}
-        sent = body if content_type in _CLIENTS_JSON or body is None else as_yaml(body)
+        sent = as_yaml(body) if content_type.startswith(_YAML) else body
         response, data = await self._send(method, path, query, headers, sent)
         if response.status == _UNAUTHORIZED and self._token is not None and self._token.renewed():
             response, data = await self._send(method, path, query, headers, sent)

@@ -171,7 +171,7 @@ def _container_trouble(container: Document, status: Document, scheduled: datetim
         return Trouble(NOT_CREATED, "its container can't be made yet, see the pod's events", Patience.MUCH, since)
     if running and not container.get("started", True):
         words = "the process does not answer its startup probe"
-        # On a busy node a start takes its time; the startup probe ends what hangs, and that soon is a crash loop.
+        # On a busy node a start takes its time. What hangs is ended by the startup probe, and soon is a crash loop.
         return Trouble(NOT_STARTED, words, Patience.MUCH, moment(running.get("startedAt")))
     ready = condition(status, "Ready")
     if running and ready.get("status") == "False":

@@ -8,9 +8,10 @@ from typing import Any, NoReturn
 
 import pytest
 
-from support.cluster import Cluster, ImageSet, NoClusterError, RefusedClusterError, open_cluster
+from support.cluster import Cluster, ImageSet, NoClusterError, RefusedClusterError
+from support.ground import SharedGround
 from support.postgres import PostgresServer, find_postgres
-from support.release import CRD, Release, install_crd, merge
+from support.release import Release, merge
 
 DATABASE_SECRET = "tradingbot-database"  # the name of a Secret, not one
 
@@ -39,28 +40,28 @@ def missing(reason: str) -> NoReturn:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
+def cluster(ground: SharedGround) -> Cluster:
+    return ground.cluster
+
+
+@pytest.fixture(scope="session")
+def images(ground: SharedGround) -> ImageSet:
+    return ground.images()
+
+
+@pytest.fixture(scope="session")
+def ground(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[SharedGround]:
+    """One cluster, with the CRD of this tree and one set of images, for all processes of this session."""
+    base = tmp_path_factory.getbasetemp()
+    several = hasattr(request.config, "workerinput")
     try:
-        found = open_cluster()
+        found = SharedGround.enter(base.parent if several else base)
     except NoClusterError as error:
         missing(str(error))
     except RefusedClusterError as error:
         pytest.fail(str(error), pytrace=False)
-    try:
-        was_there = found.get("crd", CRD)
-        install_crd(found)
-        yield found
-        if not was_there:
-            found.kubectl("delete", "crd", CRD, "--wait=false")
-    finally:
-        found.end()
-
-
-@pytest.fixture(scope="session")
-def images(cluster: Cluster) -> Iterator[ImageSet]:
-    provided = ImageSet.provide(cluster)
-    yield provided
-    provided.remove()
+    yield found
+    found.leave()
 
 
 @pytest.fixture(scope="session")

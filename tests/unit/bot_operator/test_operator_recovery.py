@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot_operator.actions import Action, DeletePod, EmitEvent, NoteRow, PatchStatus, QuarantineRow
+from bot_operator.actions import Action, ApplyDeployment, DeletePod, EmitEvent, NoteRow, PatchStatus, QuarantineRow
 from bot_operator.manifests import build_pod_template
 from bot_operator.naming import Workload
 from bot_operator.observed import Observed
@@ -232,6 +232,19 @@ def test_no_pod_is_deleted_that_no_deployment_of_ours_would_make_anew(cluster: C
 def test_a_bot_whose_removal_is_held_is_left_as_it_is() -> None:
     held = replace(RUNNING.record(), hold=Hold("the brake holds it"))
     assert plan_recovery(held, a_bot(7, RUNNING).running().observed, 10 * LIMIT, some_settings(), NOW) is None
+
+
+def test_no_pod_is_deleted_while_another_is_made_in_its_place_anyway() -> None:
+    newer = some_settings(bot={"image": "registry.example.com/bot-runtime:2", "serviceAccountName": "fleet-bot"})
+    cluster = a_bot(7, RUNNING).running().up_to_date()
+    rolls = plan_bot(RUNNING.record(), cluster.observed, around(settings=newer, silent_for=LIMIT))
+    assert any(isinstance(action, ApplyDeployment) for action in rolls)
+    assert not any(isinstance(action, DeletePod) for action in rolls)
+    waits = plan_bot(RUNNING.record(), cluster.observed, around(settings=newer, silent_for=LIMIT, may_roll=False))
+    assert isinstance(waits[-1], DeletePod)
+    assert not any(isinstance(action, ApplyDeployment) for action in waits)
+    unseen = a_bot(7, RUNNING).with_deployment(seen=False, rolled=False).with_pod(ready=True)
+    assert plan_recovery(RUNNING.record(), unseen.observed, LIMIT, some_settings(), NOW) is None
 
 
 def plan(cluster: ClusterBuilder, row: RowBuilder = RUNNING, silent_for: float = LIMIT) -> list[Action]:

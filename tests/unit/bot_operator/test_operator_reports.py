@@ -203,6 +203,14 @@ async def test_a_bot_whose_heart_beats_elsewhere_is_not_fought_over(world: "Worl
     assert (await world.row(bot_id)).status == "error"
 
 
+async def test_a_heartbeat_of_the_second_in_which_the_process_died_does_not_speak_for_it(world: "World") -> None:
+    died = datetime.fromisoformat("2026-11-23T14:20:05Z")
+    bot_id = await _a_bot(world, "crash-loop", last_heartbeat=died + timedelta(seconds=0.9))
+    await _look(world, bot_id)
+    row = await world.row(bot_id)
+    assert (row.status, row.error_count) == ("error", 1)
+
+
 async def test_the_bots_own_last_words_stand_in_the_row_and_are_shown_beside_the_pods(world: "World") -> None:
     said = {"last_error": "the plugin has a bug", "last_error_time": "2026-11-23T14:20:04+00:00"}
     bot_id = await _a_bot(world, "crash-loop")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 
@@ -6,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot_core.models.config import UpdatePolicy
+from bot_operator.record import Hold
 from bot_operator.rollout import Update, plan_rollout
-from bot_operator.standing import Course, Reason, Stage, Standing
-from support.operator_builders import some_settings
+from bot_operator.standing import UPDATED, Course, Reason, Stage, Standing, stand, under_way_message
+from bot_operator.trouble import NOT_PROGRESSING, Trouble
+from support.operator_builders import NOW, a_bot, a_row, some_settings
 from support.simulated_rollout import SimulatedFleet
 
 TWENTY = {"maxUnavailablePercent": 20, "pauseAfterFailures": 2, "readySeconds": 300}
@@ -237,3 +240,28 @@ def test_whatever_happens_no_more_bots_are_down_than_there_are_places(
         fleet.forgive()
     assert {fleet.words()[bot_id] for bot_id in fleet.bots} == {"Current"}, fleet.words()
     assert all(bot.version == 2 and bot.up for bot in fleet.bots.values())
+
+
+def test_a_bot_whose_removal_is_held_or_whose_shape_cant_be_told_has_no_part_in_it() -> None:
+    row = a_row(7).says("running")
+    running = a_bot(7, row).running()
+    assert stand(row.record(), running.observed, running.settings, NOW) is not None
+    held = replace(row.record(), hold=Hold("the brake holds it"))
+    assert stand(held, running.observed, running.settings, NOW) is None
+    assert running.observed.deployment is not None
+    unread = replace(running.observed.deployment, placement="{not JSON")
+    invalid = row.with_config({}).record()
+    assert stand(invalid, replace(running.observed, deployment=unread), running.settings, NOW) is None
+
+
+def test_a_deadline_that_the_last_template_missed_does_not_fail_the_next() -> None:
+    row = a_row(7).says("starting")
+    cluster = a_bot(7, row).with_deployment(trouble=Trouble(NOT_PROGRESSING)).with_pod(ready=False)
+    assert cluster.observed.bot is not None
+    wanted = cluster.observed.deployment.template_hash if cluster.observed.deployment else ""
+    began = {"type": UPDATED, "status": "Unknown", "reason": "RollOut", "message": under_way_message(wanted)}
+    status = {"conditions": [began | {"lastTransitionTime": "2026-03-01T11:59:00Z"}]}
+    observed = replace(cluster.observed, bot=replace(cluster.observed.bot, status=status))
+    standing = stand(row.record(), observed, cluster.settings, NOW)
+    assert standing is not None
+    assert standing.stage is Stage.UPDATING
