@@ -193,11 +193,19 @@ class StrategyManager:
         elif instance is None:
             if not await self._resumption.holds(row):
                 await self._start(row)
-        elif desired.restart:
-            _log.info("bot_restarting", bot_id=row.id, reason=desired.reason)
-            self._later(row.id, self._stop(row.id))
+        elif desired.restart or (row.quarantined and not instance.done):
+            self._end(row, desired.reason)
         else:
             await self._update(row, instance)
+
+    def _end(self, row: BotRow, reason: str) -> None:
+        """End the instance of a row that asks to run: another is made for it, or none while it is in quarantine."""
+        if row.quarantined:
+            # Written by another: this process trades on, but nobody can tell by its heartbeats that it does.
+            _log.warning("bot_quarantined_from_outside", bot_id=row.id, error=row.extra_metadata.get("last_error"))
+        else:
+            _log.info("bot_restarting", bot_id=row.id, reason=reason)
+        self._later(row.id, self._stop(row.id))
 
     async def _start(self, row: BotRow) -> None:
         assignment = await self._configs.first(row)

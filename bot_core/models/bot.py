@@ -38,6 +38,9 @@ class StoppedBy(StrEnum):
     SHUTDOWN = "shutdown"
 
 
+#: In `extra_metadata`: when a runtime last answered `restarting`, for whoever had no time to see the request itself.
+RESTARTED_AT = "restarted_at"
+
 #: Written by a person or an API; the runtime answers them and must never overwrite them with an observation.
 STOP_REQUESTS = frozenset({BotStatus.DISABLED, BotStatus.STOPPING})
 REQUESTS = STOP_REQUESTS | {BotStatus.RESTARTING}

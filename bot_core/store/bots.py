@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot_core.models.bot import (
     REFUSED,
     REQUESTS,
+    RESTARTED_AT,
     BotRow,
     BotStatus,
     Quarantine,
@@ -148,11 +149,13 @@ class BotStore:
         async with self.database.write() as connection:
             await lease.check(connection)
             row = await locked_row(connection, bot_id)
-            if row is None or not may_write(row.status, status) or not desired_state(row).run:
+            if row is None or row.quarantined or not may_write(row.status, status) or not desired_state(row).run:
                 return False
             now = datetime.now(UTC)
             values: dict[str, Any] = {"status": status, "updated_at": now}
             metadata = {k: v for k, v in row.extra_metadata.items() if k not in {"stopped_by", "quarantined"}}
+            if row.status == BotStatus.RESTARTING:
+                metadata[RESTARTED_AT] = now.isoformat()
             began = start_reason(row)
             if status is BotStatus.RUNNING:
                 values |= {"started_at": now, "last_heartbeat": now}
@@ -181,6 +184,8 @@ class BotStore:
             if row is None:
                 return None
             reason = stopped_by(row)
+            if reason is StoppedBy.SHUTDOWN and row.quarantined:
+                return None  # `stopped` would heal it
             if reason is StoppedBy.SHUTDOWN and row.status in {*REQUESTS, BotStatus.STARTING, BotStatus.ENABLED}:
                 return None  # somebody wrote a request while we were leaving: it stands for the next process
             metadata = row.extra_metadata | {"stopped_by": reason}

@@ -53,6 +53,31 @@ class DeleteTradingBot:
 
 
 @dataclass(frozen=True)
+class DeletePod:
+    """Delete this very pod, which gets SIGTERM and its grace time; the Deployment makes another."""
+
+    name: str
+    uid: str
+    why: str
+
+
+@dataclass(frozen=True)
+class NoteRow:
+    """Append to the bot's events in the database."""
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True)
+class QuarantineRow:
+    """Write `error` and the mark by which no process tries the bot, and tell its owner."""
+
+    message: str
+    failures: int
+
+
+@dataclass(frozen=True)
 class WriteRowError:
     """Write `error` and the message into the row; with `keep_status` the message only.
 
@@ -100,18 +125,16 @@ class EmitEvent:
     warning: bool = False
 
 
+Deletion: TypeAlias = DeleteDeployment | DeleteTradingBot | DeletePod
+RowWrite: TypeAlias = NoteRow | QuarantineRow | WriteRowError | WriteRowDisruption | WriteRowRefusal | WriteRowStopped
 Action: TypeAlias = (
-    ApplyTradingBot
-    | ApplyDeployment
-    | RestoreTradingBot
+    ApplyDeployment
+    | ApplyTradingBot
     | RestoreDeployment
+    | RestoreTradingBot
     | RestoreStatus
-    | DeleteDeployment
-    | DeleteTradingBot
-    | WriteRowError
-    | WriteRowDisruption
-    | WriteRowStopped
-    | WriteRowRefusal
     | PatchStatus
+    | Deletion
+    | RowWrite
     | EmitEvent
 )

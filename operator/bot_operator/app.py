@@ -20,17 +20,20 @@ from bot_operator.election import Election
 from bot_operator.fence import Fence, FencedDatabase
 from bot_operator.gate import Gate
 from bot_operator.health import LeaseHealth, OperatorHealth, SweepHealth
+from bot_operator.heartbeats import Heartbeats
 from bot_operator.kube import Kube
 from bot_operator.lease import Leases
 from bot_operator.metrics import Metrics
 from bot_operator.naming import labelled_bot_id, named_bot_id
 from bot_operator.projection import Projection
 from bot_operator.reconciler import Reconciler
+from bot_operator.row_writer import RowWriter
 from bot_operator.rows import RowReader
 from bot_operator.settings import OperatorSettings, ProcessSettings
 from bot_operator.sweep import Sweep
 from bot_operator.transport import Transport
 from bot_operator.watcher import Watcher
+from bot_operator.waves import Waves
 from bot_operator.web import build_web, serving
 from bot_operator.workqueue import WorkQueue
 
@@ -98,16 +101,21 @@ class OperatorApp:
             cluster,
             on_verdict=lambda showing: metrics.judged(showing.verdict),
         )
+        heartbeats = Heartbeats(settings, lambda bot_id: queue.add(bot_id, news=False), on_held=metrics.recoveries_held)
+        waves = Waves(settings, lambda bot_id: watcher.wake(bot_id))  # noqa: PLW0108  # it is made below
         listen_to = listen_url(process.direct_url, database.url)
         watcher = Watcher(
-            Sweep(settings, rows, cluster, gate, queue, metrics, sweeps),
+            Sweep(settings, rows, cluster, gate, queue, metrics, sweeps, waves, heartbeats),
             queue.add,
             poll_seconds=settings.poll_seconds,
             status_seconds=settings.status_seconds,
-            project=Projection(settings, rows, cluster, lambda bot_id: queue.add(bot_id, news=False)).project,
+            project=Projection(
+                settings, rows, cluster, lambda bot_id: queue.add(bot_id, news=False), heartbeats
+            ).project,
             listen=None if database.is_sqlite else lambda wake: Listener(listen_to, wake).run(),
         )
-        reconciler = Reconciler(settings, rows, store, cluster, gate)
+        writer = RowWriter(store, rows)
+        reconciler = Reconciler(settings, rows, writer, cluster, gate, waves, heartbeats, on_recovery=metrics.recovered)
         election = None
         if leases is not None:
             identity = f"{process.name}_{uuid.uuid4()}"

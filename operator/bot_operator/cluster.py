@@ -66,6 +66,9 @@ class Cluster(Protocol):
 
     async def delete_tradingbot(self, name: str, uid: str) -> None: ...
 
+    async def delete_pod(self, name: str, uid: str) -> None:
+        """Delete it with its own grace time."""
+
     async def emit(self, event: Document) -> None: ...
 
     async def aclose(self) -> None: ...

@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from bot_operator.manifests import Document
-from bot_operator.naming import APPLIED_HASH, PLACEMENT, TEMPLATE_HASH
+from bot_operator.naming import APPLIED_HASH, PLACEMENT, REVISION, TEMPLATE_HASH
 from bot_operator.ownership import (
     KEYS,
     MISSING,
@@ -92,7 +92,7 @@ def template_outdated(drift: Drift) -> bool:
 def keeping_template(held: Mapping[str, Any], wanted: Document) -> Document:
     """The manifest with the pod that the object has: what puts back the rest and makes no pod anew."""
     annotations = wanted["metadata"]["annotations"] | {
-        key: value for key in (TEMPLATE_HASH, APPLIED_HASH, PLACEMENT)
+        key: value for key in (TEMPLATE_HASH, APPLIED_HASH, PLACEMENT, REVISION)
         if (value := ((held.get("metadata") or {}).get("annotations") or {}).get(key)) is not None
     }  # fmt: skip
     return {

@@ -99,6 +99,9 @@ class Kube:
     async def delete_tradingbot(self, name: str, uid: str) -> None:
         await self._delete(f"{self._bots}/{name}", uid, "Background")
 
+    async def delete_pod(self, name: str, uid: str) -> None:
+        await self._delete(f"{self._pods}/{name}", uid, "Background")
+
     async def emit(self, event: Document) -> None:
         await self._transport.request("POST", self._events, {"fieldManager": MANAGER}, event)
 

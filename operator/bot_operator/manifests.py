@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from bot_core.models.config import BotConfig
+from bot_core.models.config import BotConfig, UpdatePolicy
 from bot_core.models.credentials import variable_prefix
 from bot_core.models.kubernetes import KubernetesConfig, Toleration
 from bot_core.models.quantity import amount
@@ -21,6 +21,7 @@ from bot_operator.naming import (
     MANAGER,
     NAME_LABEL,
     PLACEMENT,
+    REVISION,
     TEMPLATE_HASH,
     Workload,
     bot_labels,
@@ -61,8 +62,17 @@ def build_spec(record: BotRecord) -> Document:
         "name": row.name[:_LONGEST_TEXT],
         **shown,
         "enabled": record.asked.run,
+        "updatePolicy": update_policy(record).value,
         "configHash": row.config_hash,
     }
+
+
+def update_policy(record: BotRecord) -> UpdatePolicy:
+    """The document's; of one that does not hold, as far as it can be read: its author's word on restarts is kept."""
+    if record.parsed.config is not None:
+        return record.parsed.config.update_policy
+    said = (record.row.document or {}).get("update_policy")
+    return next((policy for policy in UpdatePolicy if policy == said), UpdatePolicy.NOW)
 
 
 def _of_config(config: BotConfig) -> Document:
@@ -74,7 +84,6 @@ def _of_config(config: BotConfig) -> Document:
         "exit": config.strategy.exit.name,
         "broker": config.broker.type,
         "mode": config.broker.trading_mode,
-        "updatePolicy": config.update_policy.value,
         "credentialsSecret": config.credentials_secret or "",
     }
 
@@ -88,7 +97,6 @@ def _of_document(document: Mapping[str, Any]) -> Document:
         "exit": ("strategy", "parameters", "exit_logic", "name"),
         "broker": ("broker", "type"),
         "mode": ("broker", "trading_mode"),
-        "updatePolicy": ("update_policy",),
     }
     # What stands for the Secret's name in a document that is not valid may be a key that somebody pasted.
     return {"credentialsSecret": ""} | {key: _text_at(document, path) for key, path in paths.items()}
@@ -128,7 +136,11 @@ def build_deployment(
             "name": workload.name,
             "namespace": settings.namespace,
             "labels": labels,
-            "annotations": {TEMPLATE_HASH: template_hash(template), PLACEMENT: shape.dump()},
+            "annotations": {
+                TEMPLATE_HASH: template_hash(template),
+                PLACEMENT: shape.dump(),
+                REVISION: fleet_revision(settings),
+            },
             "ownerReferences": [owner],
         },
         "spec": {
@@ -169,21 +181,36 @@ def build_pod_template(workload: Workload, settings: OperatorSettings, shape: Po
         },
         "containers": [_container(workload, settings, shape)],
         "volumes": [{"name": "tmp", "emptyDir": {}}, *bot.volumes],
-        **_placement(bot, shape.kubernetes),
+        **_placement(settings, shape.kubernetes),
     }
     labels = shape.kubernetes.labels | bot_labels(settings.release, workload.bot_ids[0])
     return {"metadata": {"labels": labels}, "spec": spec}
 
 
-def _placement(bot: BotPodSettings, asked: KubernetesConfig) -> Document:
+def _placement(settings: OperatorSettings, asked: KubernetesConfig) -> Document:
     """A key that the policy opens to documents is theirs to set, also over the chart's own value."""
+    bot = settings.bot
+    tolerations = [*bot.tolerations, *map(_toleration, asked.tolerations)]
     optional: Document = {
         "nodeSelector": bot.node_selector | asked.node_selector,
-        "tolerations": [*bot.tolerations, *map(_toleration, asked.tolerations)],
+        "tolerations": [*tolerations, *_leaving_lost_nodes(tolerations, settings.recovery.node_lost_seconds)],
         "priorityClassName": asked.priority_class,
         "imagePullSecrets": bot.image_pull_secrets,
     }
     return {key: value for key, value in optional.items() if value}
+
+
+def _leaving_lost_nodes(given: list[Document], seconds: int) -> list[Document]:
+    """Sooner than the cluster's 300 s: the lease keeps a process on a lost node and a new pod apart.
+
+    What the chart or the document says of such a taint stands; a toleration without a key is for every taint.
+    """
+    named = {item.get("key") or None for item in given if item.get("effect") in {None, "", "NoExecute"}}
+    return [
+        {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}
+        for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+        if not named & {key, None}
+    ]
 
 
 def _toleration(asked: Toleration) -> Document:
@@ -283,6 +310,11 @@ def template_hash(template: Document) -> str:
     """One hash over the whole rendered pod template: equal means that nothing about the pod has changed."""
     text = json.dumps(template, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def fleet_revision(settings: OperatorSettings) -> str:
+    """A short hash of what all pods of the release have in common, as a bot without wishes of its own would get it."""
+    return template_hash(build_pod_template(Workload.of([0]), settings))[:12]
 
 
 def build_event(

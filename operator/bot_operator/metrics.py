@@ -5,15 +5,25 @@ No label's values grow with the fleet: kinds of errors are classes, codes are HT
 
 import time
 from collections import Counter as Count
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from bot_core.models.brake import Level, Verdict
+from bot_operator.rollout import Update
 from bot_operator.status import Phase
 from bot_operator.workqueue import LookEnd, Outcome
 
 _PREFIX = "tradingbot_operator"
+_STATES = {
+    Update.CURRENT: "current",
+    Update.UPDATING: "updating",
+    Update.FAILED: "failed",
+    Update.TURN: "waits_for_turn",
+    Update.FLAT: "waits_until_flat",
+    Update.MANUAL: "manual",
+    Update.PAUSED: "paused",
+}
 _LOOK_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _WAIT_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
 
@@ -47,6 +57,25 @@ class Metrics:
             registry=self.registry,
         )
         self.judged(Verdict())
+        self._recoveries = self._counter("recoveries", "Bots without a heartbeat, by what was done", "outcome")
+        self._recoveries_held = Gauge(
+            f"{_PREFIX}_recoveries_held",
+            "Bots without a heartbeat that are left alone, since too many are late at once",
+            registry=self.registry,
+        )
+        for done in ("pod_deleted", "quarantined"):
+            self._recoveries.labels(done)
+        self._rollout = Gauge(
+            f"{_PREFIX}_rollout_bots",
+            "Bots with a Deployment, by how far they are in the roll-out",
+            ["state"],
+            registry=self.registry,
+        )
+        self._paused = Gauge(
+            f"{_PREFIX}_rollout_paused", "1 while the roll-out is paused for its failures", registry=self.registry
+        )
+        for state in _STATES.values():
+            self._rollout.labels(state)
         for outcome in Outcome:
             self._reconciles.labels(outcome)
         for source in ("database", "cluster"):
@@ -81,11 +110,23 @@ class Metrics:
         for level in Level:
             self._brake.labels(level).set(level is verdict.level)
 
+    def recovered(self, outcome: str) -> None:
+        self._recoveries.labels(outcome).inc()
+
+    def recoveries_held(self, bots: int) -> None:
+        self._recoveries_held.set(bots)
+
     def swept(self, phases: Iterable[str]) -> None:
         """Note what a whole sweep saw: the phase of every TradingBot."""
         count = Count(phases)
         for phase in Phase:
             self._bots.labels(phase).set(count[phase])
+
+    def rolled_out(self, counts: Mapping[Update, int], *, paused: bool) -> None:
+        """Note how far the roll-out is."""
+        for update, state in _STATES.items():
+            self._rollout.labels(state).set(counts.get(update, 0))
+        self._paused.set(paused)
 
     def watch(
         self,

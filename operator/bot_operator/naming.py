@@ -15,6 +15,10 @@ APPLIED_HASH = "tradingbot.dev/applied-hash"
 #: On any held TradingBot: the code by which a person lets go what the safety brake holds.
 CONFIRM_SHRINK = "tradingbot.dev/confirm-shrink"
 PLACEMENT = "tradingbot.dev/placement"
+#: On a Deployment: what the chart's part of its pod was built from.
+REVISION = "tradingbot.dev/revision"
+#: On a TradingBot, by a person: its failure on this revision shall not hold the roll-out up.
+RESUME_ROLLOUT = "tradingbot.dev/resume-rollout"
 NAME_LABEL = "app.kubernetes.io/name"
 INSTANCE_LABEL = "app.kubernetes.io/instance"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot_operator.naming import CONFIRM_SHRINK, PLACEMENT, TEMPLATE_HASH, is_ours
+from bot_operator.naming import CONFIRM_SHRINK, PLACEMENT, REVISION, TEMPLATE_HASH, is_ours
 from bot_operator.trouble import (
     Disruption,
     Patience,
@@ -26,6 +26,7 @@ class ObservedTradingBot:
     generation: int = 1
     deleting: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
     spec: Mapping[str, Any] = field(default_factory=dict)
     status: Mapping[str, Any] = field(default_factory=dict)
     document: Mapping[str, Any] = field(default_factory=dict)  # the whole of it, as the API server holds it
@@ -47,11 +48,17 @@ class ObservedDeployment:
     owner_uid: str = ""
     document: Mapping[str, Any] = field(default_factory=dict)  # as above
     trouble: Trouble | None = None  # why its ReplicaSet may make no pod, such as a quota
+    revision: str = ""
+    seen: bool = True  # its controller has seen it as it is now
+    rolled: bool = True  # and its pods are of its template as it is now
 
 
 @dataclass(frozen=True)
 class ObservedPod:
-    """`trouble` is why it does not run as it should; `disruption` how its process ended unasked, if it did."""
+    """`trouble` is why it does not run as it should; `disruption` how its process ended unasked, if it did.
+
+    `end_due` is when a pod that is being deleted was to be killed at the latest.
+    """
 
     name: str
     created: str
@@ -64,6 +71,8 @@ class ObservedPod:
     image: str = ""
     trouble: Trouble | None = None
     disruption: Disruption | None = None
+    uid: str = ""
+    end_due: str = ""
 
     @property
     def failing(self) -> bool:
@@ -111,6 +120,7 @@ def parse_tradingbot(document: Mapping[str, Any], release: str) -> ObservedTradi
         generation=int(meta.get("generation", 1)),
         deleting="deletionTimestamp" in meta,
         labels=labels,
+        annotations=_mapping(meta, "annotations"),
         spec=_mapping(document, "spec"),
         status=_mapping(document, "status"),
         document=document,
@@ -120,6 +130,8 @@ def parse_tradingbot(document: Mapping[str, Any], release: str) -> ObservedTradi
 
 def parse_deployment(document: Mapping[str, Any], release: str) -> ObservedDeployment:
     meta = _mapping(document, "metadata")
+    status = _mapping(document, "status")
+    seen = int(status.get("observedGeneration", 0)) >= int(meta.get("generation", 1))
     owners = [owner for owner in meta.get("ownerReferences") or [] if owner.get("controller")]
     return ObservedDeployment(
         uid=str(meta.get("uid", "")),
@@ -131,6 +143,9 @@ def parse_deployment(document: Mapping[str, Any], release: str) -> ObservedDeplo
         owner_uid=str(owners[0].get("uid", "")) if owners else "",
         document=document,
         trouble=deployment_trouble(document),
+        revision=str(_mapping(meta, "annotations").get(REVISION, "")),
+        seen=seen,
+        rolled=seen and int(status.get("updatedReplicas", 0)) > 0,
     )
 
 
@@ -150,6 +165,8 @@ def parse_pod(document: Mapping[str, Any]) -> ObservedPod:
         image=images[0] if images else "",
         trouble=pod_trouble(document),
         disruption=pod_disruption(document),
+        uid=str(meta.get("uid", "")),
+        end_due=str(meta.get("deletionTimestamp", "")),
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bot_operator.manifests import Document
-from bot_operator.naming import CONFIRM_SHRINK, MANAGER
+from bot_operator.naming import CONFIRM_SHRINK, MANAGER, RESUME_ROLLOUT
 
 Path = tuple[str, ...]
 
@@ -19,6 +19,7 @@ TOLERATED: tuple[Path, ...] = (
     ("metadata", "annotations", "deployment.kubernetes.io/revision"),
     ("spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt"),
     ("metadata", "annotations", CONFIRM_SHRINK),
+    ("metadata", "annotations", RESUME_ROLLOUT),
 )
 #: The parts of `metadata` that are written by whoever writes the object, not by the API server.
 _WRITTEN = ("labels", "annotations", "ownerReferences", "finalizers")

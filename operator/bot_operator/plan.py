@@ -6,36 +6,35 @@ again and plans again, until there is nothing left to do.
 
 from dataclasses import replace
 
-from bot_core.models.bot import BotStatus, may_write
 from bot_operator.actions import (
     Action,
     ApplyDeployment,
     ApplyTradingBot,
     DeleteDeployment,
+    DeletePod,
     DeleteTradingBot,
     EmitEvent,
+    NoteRow,
     PatchStatus,
+    QuarantineRow,
     RestoreDeployment,
     RestoreStatus,
     RestoreTradingBot,
-    WriteRowError,
-    WriteRowRefusal,
-    WriteRowStopped,
 )
 from bot_operator.brake import hold_events, plan_held
 from bot_operator.credentials import explained
 from bot_operator.drift import Drift, find_drift, foreign_status, keeping_template, template_outdated
 from bot_operator.manifests import Document, build_deployment, build_status, build_tradingbot
-from bot_operator.naming import Workload, object_name
+from bot_operator.naming import TEMPLATE_HASH, Workload, object_name
+from bot_operator.news import status_events
 from bot_operator.observed import Observed, ObservedDeployment, ObservedTradingBot
 from bot_operator.placement import Placement, place
 from bot_operator.record import BotRecord, Circumstances, Hold
-from bot_operator.reports import plan_report
-from bot_operator.status import FIGURES, HALTED, Phase, build_status_fields, condition, name_taken
-from bot_operator.trouble import reason_of
-
-#: Phases that a bot without any workload never has: one of them says that there was a pod.
-_HAD_WORKLOAD = frozenset({Phase.PENDING, Phase.STARTING, Phase.RUNNING, Phase.STOPPING})
+from bot_operator.recovery import plan_recovery
+from bot_operator.reports import plan_row, plan_row_error
+from bot_operator.rollout import UP_TO_DATE, Told, tell_update
+from bot_operator.standing import UPDATED, Standing, stand, under_way_message
+from bot_operator.status import FIGURES, build_status_fields, condition, name_taken
 
 #: An Event is short; the log line has them all.
 _MOST_FIELDS = 8
@@ -47,7 +46,7 @@ def plan_bot(record: BotRecord | None, observed: Observed, around: Circumstances
         return _plan_removal(observed) if around.hold is None else _plan_held(observed, around.hold, around)
     bot = observed.bot
     if bot is not None and not bot.ours:
-        return _plan_row_error(record, name_taken("TradingBot", record.row.id), bot.uid, "NameTaken")
+        return plan_row_error(record, name_taken("TradingBot", record.row.id), bot.uid, "NameTaken")
     if bot is not None and bot.deleting:
         return []  # its end is news, and then it is made again
     first = _plan_tradingbot(bot, build_tradingbot(record, around.settings))
@@ -55,11 +54,40 @@ def plan_bot(record: BotRecord | None, observed: Observed, around: Circumstances
         return first  # the rest needs its uid and generation: the next plan
     placement = _place(record, observed, around)
     observed = explained(observed, placement)
-    return [
-        *_plan_row(record, observed, bot, around, placement),
-        *_plan_status(record, observed, bot, around, placement),
+    standing = stand(record, observed, around.settings, around.now)
+    told = _told(bot, standing, placement, around, made_now=observed.deployment is None and record.desired.run)
+    status = build_status_fields(
+        record, observed, around.now, settings=around.settings.trouble, placement=placement, told=told
+    )
+    return _plan_recovery(record, observed, bot, around, standing, status) or [
+        *plan_row(record, observed, bot, around, placement),
+        *_plan_status(record, bot, around, status),
         *_plan_workload(record, observed, bot, around, placement),
     ]
+
+
+def _plan_recovery(
+    record: BotRecord,
+    observed: Observed,
+    bot: ObservedTradingBot,
+    around: Circumstances,
+    standing: Standing | None,
+    status: Document,
+) -> list[Action]:
+    """The database first: what does not take a write now is no database in which a heartbeat can be missed."""
+    if standing is not None and standing.behind and _may_update(around):
+        return []  # its pod is made anew in this very plan
+    found = plan_recovery(record, observed, around.silent_for, around.settings, around.now)
+    if found is None:
+        return []
+    end = DeletePod(found.pod.name, found.pod.uid, found.message)
+    lost = EmitEvent("HeartbeatLost", found.message, bot.uid, warning=True)
+    if found.quarantine:
+        row = QuarantineRow(found.message, around.settings.recovery.max_recoveries)
+        return [row, EmitEvent("Quarantined", found.message, bot.uid, warning=True), end]
+    status = status | {"recoveries": list(found.times)}
+    remembered = PatchStatus(build_status(object_name(record.row.id), around.settings, status))
+    return [NoteRow("heartbeat_lost", found.message), lost, remembered, end]
 
 
 def _plan_held(observed: Observed, hold: Hold, around: Circumstances) -> list[Action]:
@@ -103,57 +131,7 @@ def _restored(kind: str, fields: tuple[str, ...], uid: str) -> EmitEvent:
     return EmitEvent("Restored", f"put back in the {kind}: {', '.join(fields[:_MOST_FIELDS])}{more}", uid)
 
 
-def _plan_row(
-    record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances, placement: Placement
-) -> list[Action]:
-    """What the row must be told. Before the status, whose phase is the only memory of a workload that is gone."""
-    deployment = observed.deployment
-    if deployment is not None and not deployment.ours:
-        return _plan_row_error(record, name_taken("Deployment", record.row.id), bot.uid, "NameTaken")
-    if record.desired.run:
-        running = deployment is not None
-        refusal = _plan_refusal(record, placement, running=running)
-        if record.config_error or (placement.refusal and not running):
-            return [*_plan_invalid(record, placement, running=running), *refusal]
-        return [*refusal, *plan_report(record, observed, bot.uid, around)]
-    gone = deployment is None and not observed.pods
-    answer: list[Action] = [WriteRowStopped()] if gone and _stop_unanswered(record, bot) else []
-    return [*_plan_refusal(record, placement, running=False), *answer]
-
-
-def _stop_unanswered(record: BotRecord, bot: ObservedTradingBot) -> bool:
-    if record.row.status == BotStatus.STOPPED:
-        return False
-    return record.row.status == BotStatus.STOPPING or bot.phase in _HAD_WORKLOAD
-
-
-def _plan_invalid(record: BotRecord, placement: Placement, *, running: bool) -> list[Action]:
-    """A document that no bot can run on, or that this cluster lets no bot start with."""
-    error = record.config_error or ("" if running else placement.refusal)
-    if not error:
-        return []
-    told = record.last_error == error
-    shown = running or record.row.status == BotStatus.ERROR or not may_write(record.row.status, BotStatus.ERROR)
-    return [] if told and shown else [WriteRowError(error, keep_status=running)]
-
-
-def _plan_refusal(record: BotRecord, placement: Placement, *, running: bool) -> list[Action]:
-    said = placement.refusal if running else ""
-    return [] if record.refusal == said else [WriteRowRefusal(said)]
-
-
-def _plan_row_error(record: BotRecord, message: str, uid: str, reason: str) -> list[Action]:
-    may = may_write(record.row.status, BotStatus.ERROR)
-    told = record.last_error == message and (record.row.status == BotStatus.ERROR or not may)
-    if told or not record.desired.run:
-        return []  # `error` in the row of a stopped bot would ask for it to run
-    return [WriteRowError(message), EmitEvent(reason, message, uid, warning=True)]
-
-
-def _plan_status(
-    record: BotRecord, observed: Observed, bot: ObservedTradingBot, around: Circumstances, placement: Placement
-) -> list[Action]:
-    status = build_status_fields(record, observed, around.now, settings=around.settings.trouble, placement=placement)
+def _plan_status(record: BotRecord, bot: ObservedTradingBot, around: Circumstances, status: Document) -> list[Action]:
     edited = foreign_status(bot.document, status)
     if edited:
         restore = RestoreStatus(build_status(object_name(record.row.id), around.settings, status), edited)
@@ -161,30 +139,15 @@ def _plan_status(
     if all(status.get(key) == bot.status.get(key) for key in (status.keys() | bot.status.keys()) - FIGURES):
         return []
     patch = PatchStatus(build_status(object_name(record.row.id), around.settings, status))
-    return [patch, *_events_of(bot, status), *hold_events(bot, record.hold)]
+    return [patch, *status_events(bot, status), *hold_events(bot, record.hold)]
 
 
-def _events_of(bot: ObservedTradingBot, status: Document) -> list[Action]:
-    """Events for what the new status says otherwise than the old one."""
-    events: list[Action] = []
-    valid, before = condition(status, "ConfigValid"), condition(bot.status, "ConfigValid")
-    if valid["status"] == "False" and valid["message"] != before.get("message"):
-        events.append(EmitEvent("ConfigInvalid", valid["message"], bot.uid, warning=True))
-    if valid["status"] == "True" and before.get("status") == "False":
-        events.append(EmitEvent("ConfigValid", "the document is valid again", bot.uid))
-    halted, was = (condition(item, "Trading").get("reason") == HALTED for item in (status, bot.status))
-    if halted and not was:
-        events.append(EmitEvent(HALTED, condition(status, "Trading")["message"], bot.uid, warning=True))
-    if was and not halted:
-        events.append(EmitEvent("Resumed", "no halt stands any more", bot.uid))
-    phase, message = status["phase"], status["message"]
-    failed = phase == Phase.ERROR
-    # The words of one trouble may vary: "0/3 nodes", "0/4 nodes".
-    told, telling = str(bot.status.get("message", "")), reason_of(message)
-    other = message != told and (not telling or telling != reason_of(told))
-    if phase != bot.phase or (failed and other):
-        events.append(EmitEvent(phase, message or f"the bot is {phase.lower()}", bot.uid, warning=failed))
-    return events
+def _told(
+    bot: ObservedTradingBot, standing: Standing | None, placement: Placement, around: Circumstances, *, made_now: bool
+) -> Told | None:
+    if made_now and placement.shape is not None:
+        return UP_TO_DATE
+    return None if standing is None else tell_update(standing, around, condition(bot.status, UPDATED))
 
 
 def _plan_workload(  # a table: one line, one case
@@ -212,7 +175,8 @@ def _plan_drift(
     updated = template_outdated(drift)
     if updated and not _may_update(around) and not drift.edited_template:
         return _plan_around(deployment, manifest, bot, drift)
-    told: list[Action] = [EmitEvent("Updated", "the pod's shape has changed", bot.uid)] if updated else []
+    wanted = manifest["metadata"]["annotations"][TEMPLATE_HASH]
+    told: list[Action] = [EmitEvent("Updating", under_way_message(wanted), bot.uid)] if updated else []
     if drift.edited:
         # Of an edited pod template nothing can wait any more: the edit itself has ended the pod.
         restored = _restored("Deployment", drift.fields, bot.uid)

@@ -12,6 +12,7 @@ import structlog
 
 from bot_core.models.errors import TradingBotError
 from bot_operator.cluster import Cluster, RefusedObjectError, StaleLookError
+from bot_operator.heartbeats import Heartbeats
 from bot_operator.manifests import Document, build_status
 from bot_operator.naming import object_name
 from bot_operator.observed import ObservedTradingBot
@@ -28,12 +29,18 @@ class Projection:
     """`add` is called with a bot of which the rows tell more than figures, such as a halt."""
 
     def __init__(
-        self, settings: OperatorSettings, rows: RowReader, cluster: Cluster, add: Callable[[int], None]
+        self,
+        settings: OperatorSettings,
+        rows: RowReader,
+        cluster: Cluster,
+        add: Callable[[int], None],
+        heartbeats: Heartbeats,
     ) -> None:
         self._settings = settings
         self._rows = rows
         self._cluster = cluster
         self._add = add
+        self._heartbeats = heartbeats
 
     async def project(self) -> None:
         """Write what has changed. What can't be read or written now is left to the next time."""
@@ -41,8 +48,10 @@ class Projection:
             records = await self._rows.all()
             bots = await self._cluster.tradingbots()
         except TradingBotError as error:
+            self._heartbeats.blind()
             _log.warning("figures_not_read", error=str(error))
             return
+        self._heartbeats.heard(records)
         shown = [(record, bots[bot_id]) for bot_id, record in records.items() if bot_id in bots]
         writes = iter([(self._manifest(record, bot), bot) for record, bot in shown if _moved(record, bot)])
         async with asyncio.TaskGroup() as group:

@@ -12,34 +12,37 @@ import structlog
 
 from bot_core.models.brake import TableState
 from bot_core.models.errors import InvalidBotError, SchemaMissingError, TransientError
-from bot_core.store.bots import BotStore
-from bot_core.store.disruptions import DisruptionStore, ProcessEnd
 from bot_operator.actions import (
     Action,
     ApplyDeployment,
     ApplyTradingBot,
     DeleteDeployment,
+    DeletePod,
     DeleteTradingBot,
+    Deletion,
     EmitEvent,
     PatchStatus,
+    QuarantineRow,
     RestoreDeployment,
     RestoreStatus,
     RestoreTradingBot,
-    WriteRowDisruption,
-    WriteRowError,
-    WriteRowRefusal,
-    WriteRowStopped,
+    RowWrite,
 )
 from bot_operator.cluster import Cluster, RefusedObjectError, StaleLookError
 from bot_operator.drift import find_drift
 from bot_operator.gate import Gate
+from bot_operator.heartbeats import Heartbeats
 from bot_operator.manifests import Document, build_event
 from bot_operator.naming import object_name
 from bot_operator.observed import Observed, ObservedDeployment, ObservedTradingBot
+from bot_operator.operator_log import tell
 from bot_operator.plan import plan_bot
 from bot_operator.record import BotRecord, Circumstances, Hold
+from bot_operator.row_writer import RowWriter
 from bot_operator.rows import RowReader
 from bot_operator.settings import OperatorSettings
+from bot_operator.standing import stand
+from bot_operator.waves import Waves
 
 #: A bot settles in three plans; more means that somebody undoes each of them.
 MOST_PLANS = 6
@@ -59,23 +62,31 @@ class Reconciler:
         self,
         settings: OperatorSettings,
         rows: RowReader,
-        store: BotStore,
+        writer: RowWriter,
         cluster: Cluster,
         gate: Gate,
+        waves: Waves,
+        heartbeats: Heartbeats,
         *,
+        on_recovery: Callable[[str], None] = lambda _outcome: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._settings = settings
         self._rows = rows
-        self._store = store
-        self._disruptions = DisruptionStore(store.database, actor=store.actor)
+        self._writer = writer
         self._cluster = cluster
         self._gate = gate
+        self._waves = waves
+        self._heartbeats = heartbeats
+        self._on_recovery = on_recovery
         self._now = now
 
     async def reconcile(self, bot_id: int) -> None:
         """Make the cluster what the bot's row asks for. Raises TransientError or InvalidBotError."""
-        look = await self._observe(bot_id)
+        with self._waves.looking(bot_id):
+            await self._settle(await self._observe(bot_id))
+
+    async def _settle(self, look: _Look) -> None:
         for _ in range(MOST_PLANS):
             actions = plan_bot(look.record, look.observed, look.around)
             if not actions:
@@ -85,8 +96,8 @@ class Reconciler:
                     look = await self._apply(action, look)
             except StaleLookError as error:
                 _log.info("looked_again", why=str(error))
-                look = await self._observe(bot_id)
-        raise TransientError(f"bot {bot_id} is not settled after {MOST_PLANS} plans: {actions}")
+                look = await self._observe(look.bot_id)
+        raise TransientError(f"bot {look.bot_id} is not settled after {MOST_PLANS} plans: {actions}")
 
     async def _observe(self, bot_id: int) -> _Look:
         record = await self._record(bot_id)
@@ -96,11 +107,18 @@ class Reconciler:
             record = replace(record, hold=hold)
         elif hold is None:
             self._rows.forget(bot_id)
+        silent_for = self._heartbeats.look(bot_id, record, observed)
+        now = self._now()
+        standing = None if record is None else stand(record, observed, self._settings, now)
+        turn = self._waves.take(bot_id, standing)
         around = Circumstances(
             settings=self._settings,
-            now=self._now(),
+            now=now,
             hold=hold,
             last=self._rows.last(bot_id) if record is None else None,
+            silent_for=silent_for,
+            may_roll=turn.may_roll,
+            rollout_paused=turn.paused,
         )
         return _Look(bot_id, record, observed, around)
 
@@ -132,45 +150,42 @@ class Reconciler:
                 observed = replace(observed, bot=await self._write_tradingbot(action, look))
             case ApplyDeployment() | RestoreDeployment():
                 observed = replace(observed, deployment=await self._write_deployment(action, look))
-            case DeleteDeployment(uid):
-                await self._cluster.delete_deployment(object_name(look.bot_id), uid)
-                self._gate.noted(look.bot_id, runs=False)
-                if observed.deployment is not None:
-                    observed = replace(observed, deployment=replace(observed.deployment, deleting=True))
-            case DeleteTradingBot(uid):
-                await self._cluster.delete_tradingbot(object_name(look.bot_id), uid)
-                if observed.bot is not None:
-                    observed = replace(observed, bot=replace(observed.bot, deleting=True))
-            case WriteRowError() | WriteRowStopped() | WriteRowRefusal() | WriteRowDisruption():
-                look = await self._write_row(action, look)
+            case DeleteDeployment() | DeleteTradingBot() | DeletePod():
+                observed = await self._delete(action, look)
             case EmitEvent():
                 await self._emit(action, look)
+            case QuarantineRow():
+                look = await self._write_row(action, look)
+                self._on_recovery("quarantined")
             case _:
-                assert_never(action)
-        _tell(action)
+                look = await self._write_row(action, look)
+        tell(action)
         return replace(look, observed=observed)
 
-    async def _write_row(
-        self, action: WriteRowError | WriteRowStopped | WriteRowRefusal | WriteRowDisruption, look: _Look
-    ) -> _Look:
+    async def _write_row(self, action: RowWrite, look: _Look) -> _Look:
+        record = await self._writer.write(look.bot_id, action, look.record)
+        return replace(look, record=replace(record, hold=look.around.hold))
+
+    async def _delete(self, action: Deletion, look: _Look) -> Observed:
+        name, observed = object_name(look.bot_id), look.observed
         match action:
-            case WriteRowError(message, keep_status, seen):
-                await self._store.failed(look.bot_id, message, keep_status=keep_status, seen=seen)
-            case WriteRowRefusal(message):
-                await self._store.refused(look.bot_id, message)
-            case WriteRowDisruption(found, down, seen):
-                end = ProcessEnd(found.pod, found.restarts, found.text, found.at)
-                await self._disruptions.note(look.bot_id, end, down=down, seen=seen)
-            case WriteRowStopped():
-                # The store asks the row itself for the reason: a request to start that came just now stands.
-                await self._store.stopped(look.bot_id)
+            case DeleteDeployment(uid):
+                await self._cluster.delete_deployment(name, uid)
+                self._gate.noted(look.bot_id, runs=False)
+                if observed.deployment is not None:
+                    return replace(observed, deployment=replace(observed.deployment, deleting=True))
+            case DeleteTradingBot(uid):
+                await self._cluster.delete_tradingbot(name, uid)
+                if observed.bot is not None:
+                    return replace(observed, bot=replace(observed.bot, deleting=True))
+            case DeletePod(pod_name, uid):
+                await self._cluster.delete_pod(pod_name, uid)
+                self._on_recovery("pod_deleted")
+                pods = (replace(pod, deleting=True) if pod.uid == uid else pod for pod in observed.pods)
+                return replace(observed, pods=tuple(pods))
             case _:
                 assert_never(action)
-        record = await self._rows.get(look.bot_id)
-        if record is None:
-            # Whether the whole table went with it is for a new look to find out before anything is removed.
-            raise TransientError(f"bot {look.bot_id}: its row went away meanwhile")
-        return replace(look, record=replace(record, hold=look.around.hold))
+        return observed
 
     async def _write_tradingbot(
         self, action: ApplyTradingBot | RestoreTradingBot | PatchStatus | RestoreStatus, look: _Look
@@ -200,7 +215,7 @@ class Reconciler:
                 return deployment
             deployment = await self._cluster.restore_deployment(action.manifest, held)
         except RefusedObjectError as error:
-            await self._store.failed(look.bot_id, str(error), keep_status=held is not None)
+            await self._writer.refused(look.bot_id, str(error), keep_status=held is not None)
             raise
         _must_be(deployment.document, action.manifest)
         return deployment
@@ -224,29 +239,3 @@ def _must_be(held: Mapping[str, Any], manifest: Document) -> None:
     if left:
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         raise TransientError(f"{kind} {name} was put back, and the cluster changed it again: {', '.join(left.fields)}")
-
-
-def _tell(action: Action) -> None:
-    match action:
-        case ApplyTradingBot() | ApplyDeployment():
-            _log.info("applied", kind=action.manifest["kind"])
-        case (
-            RestoreTradingBot(manifest, fields) | RestoreDeployment(manifest, fields) | RestoreStatus(manifest, fields)
-        ):
-            _log.warning("restored", kind=manifest["kind"], fields=fields)
-        case PatchStatus(manifest):
-            _log.info("status_written", phase=manifest["status"]["phase"], message=manifest["status"]["message"])
-        case DeleteDeployment(_, why) | DeleteTradingBot(_, why):
-            _log.info("deleted", kind=type(action).__name__.removeprefix("Delete"), why=why)
-        case WriteRowError(message):
-            _log.warning("row_error_written", message=message)
-        case WriteRowRefusal(message):
-            _log.warning("row_refusal_written", message=message)
-        case WriteRowDisruption(disruption):
-            _log.warning("row_disruption_written", message=disruption.text)
-        case WriteRowStopped():
-            _log.info("row_stopped_written")
-        case EmitEvent(reason, message):
-            _log.debug("event_written", reason=reason, message=message)
-        case _:
-            assert_never(action)

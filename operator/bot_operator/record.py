@@ -62,7 +62,9 @@ class Circumstances:
 
     `hold`: the safety brake holds the removal of a bot whose row is gone; None where it may be removed.
     `last`: its record as it was last read, if this process has read it.
-    `may_roll`: the roll-out lets this bot's pod be made anew now, as far as the fleet is concerned.
+    `silent_for`: seconds without a heartbeat of a pod that is ready, as far as they are the bot's own fault.
+    `may_roll`: the roll-out lets this bot's pod be made anew now.
+    `rollout_paused`: why the roll-out lets nobody, else empty; None while that is not known.
     """
 
     settings: OperatorSettings
@@ -70,3 +72,5 @@ class Circumstances:
     hold: Hold | None = None
     last: BotRecord | None = None
     may_roll: bool = True
+    rollout_paused: str | None = ""
+    silent_for: float = 0.0

@@ -129,15 +129,20 @@ class TroubleSettings(_Settings):
 
 
 class RecoverySettings(_Settings):
-    """A pod whose bot gave no heartbeat for `missed_heartbeats` intervals is deleted.
+    """A ready pod whose bot gave no heartbeat for `missed_heartbeats` intervals is deleted.
 
-    After `max_recoveries` within `within_seconds` the bot is quarantined instead.
+    After `max_recoveries` within `within_seconds` the bot is quarantined as well. While at least `hold_min_bots` and
+    more than `hold_above_percent` of the bots are late, none is touched. A pod leaves a node that is lost for
+    `node_lost_seconds`.
     """
 
     enabled: bool = True
-    missed_heartbeats: int = Field(default=6, ge=2)
+    missed_heartbeats: int = Field(default=12, ge=2)
     max_recoveries: int = Field(default=3, ge=1)
     within_seconds: float = Field(default=1800, gt=0)
+    hold_above_percent: float = Field(default=30, ge=0, le=100)
+    hold_min_bots: int = Field(default=3, ge=1)
+    node_lost_seconds: int = Field(default=60, ge=0)
 
 
 class RolloutSettings(_Settings):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -10,11 +10,15 @@ from typing import Any
 from bot_core.models.bot import BotStatus
 from bot_core.models.figures import OpenPosition
 from bot_operator import credentials
+from bot_operator.lasting import USUAL, lasting_trouble, own_words, recent_disruption, trouble_of
 from bot_operator.observed import Observed, ObservedPod
 from bot_operator.placement import NO_SHAPE, Placement
 from bot_operator.record import BotRecord
+from bot_operator.recovery import QUARANTINED, kept_recoveries, lingering_pod
+from bot_operator.rollout import Told, update_condition
 from bot_operator.settings import TroubleSettings
-from bot_operator.trouble import NOT_CREATED, NOT_READY, NOT_STARTED, Disruption, Patience, Trouble, reason_of
+from bot_operator.standing import UPDATED
+from bot_operator.trouble import NOT_CREATED, NOT_READY, NOT_STARTED, Disruption, Trouble, reason_of
 
 #: Fields that change all the time by themselves: written by `Projection` alone, at most once in `statusSeconds`.
 FIGURES = frozenset({"balance", "totalPnl", "openPosition", "lastHeartbeat"})
@@ -25,12 +29,9 @@ REMOVAL_HELD = "RemovalHeld"
 NO_PLACEMENT = Placement(NO_SHAPE)
 #: The reason of the condition `Trading` while a halt stands.
 HALTED = "Halted"
+#: The condition of a bot with a pod that should have ended long ago.
+POD_LINGERS = "PodLingers"
 
-#: A heartbeat this young, and younger than the trouble, says that the bot runs, wherever that is.
-_STILL_SPEAKS = timedelta(seconds=60)
-#: The kubelet tells whole seconds, by another clock than the database's; a last beat may seem to follow its own end.
-_CLOCKS_DIFFER = timedelta(seconds=5)
-_USUAL = TroubleSettings()
 #: Troubles that every pod has for its first seconds: not worth words until they last.
 _BEGINNINGS = frozenset({NOT_CREATED, NOT_STARTED, NOT_READY})
 
@@ -58,7 +59,7 @@ def judge(  # noqa: PLR0911  # a table: one line, one case
     observed: Observed,
     now: datetime,
     *,
-    settings: TroubleSettings = _USUAL,
+    settings: TroubleSettings = USUAL,
     placement: Placement = NO_PLACEMENT,
 ) -> Verdict:
     """The phase that row and cluster together amount to."""
@@ -72,11 +73,13 @@ def judge(  # noqa: PLR0911  # a table: one line, one case
         return Verdict(Phase.ERROR, record.config_error or placement.refusal)
     if deployment is not None and deployment.deleting:
         return Verdict(Phase.PENDING, "waits for the previous pod to end")
+    if record.row.quarantined:
+        return Verdict(Phase.ERROR, record.last_error)  # whatever its pod does, nobody trades
     trouble = lasting_trouble(record, observed, now, settings)
     if trouble is not None:
         return Verdict(Phase.ERROR, _told(record, trouble), trouble.reason)
     if observed.pod is None or observed.pod.failed:
-        return Verdict(Phase.PENDING, _waits_for(_trouble(observed)))
+        return Verdict(Phase.PENDING, _waits_for(trouble_of(observed)))
     return _judge_pod(record, observed, observed.pod, placement, _shown(recent_disruption(observed, now, settings)))
 
 
@@ -103,49 +106,6 @@ def _judge_pod(  # noqa: PLR0911  # as above
     return Verdict(Phase.STARTING, past)
 
 
-def lasting_trouble(
-    record: BotRecord, observed: Observed, now: datetime, settings: TroubleSettings = _USUAL
-) -> Trouble | None:
-    """The trouble that is an error by now: no transient one, and none of a bot that lives all the same."""
-    trouble = _trouble(observed)
-    if trouble is None or (trouble.reason == NOT_READY and speaks(record, trouble, now)):
-        return None
-    waits = {Patience.NONE: 0.0, Patience.SOME: settings.grace_seconds, Patience.MUCH: settings.not_ready_seconds}
-    if trouble.patience is Patience.NONE:
-        return trouble
-    over = trouble.since is not None and now - trouble.since >= timedelta(seconds=waits[trouble.patience])
-    return trouble if over else None
-
-
-def recent_disruption(observed: Observed, now: datetime, settings: TroubleSettings = _USUAL) -> Disruption | None:
-    """What lately ended the bot's process unasked, while that is still worth telling."""
-    found = observed.disruption
-    recent = found is not None and now - found.at < timedelta(seconds=settings.remember_seconds)
-    return found if recent else None
-
-
-def speaks(record: BotRecord, trouble: Trouble, now: datetime) -> bool:
-    """Whether the bot's own heartbeat contradicts the trouble. Its row is then its own to write."""
-    beat = record.row.last_heartbeat
-    if beat is None or now - beat >= _STILL_SPEAKS:
-        return False
-    return trouble.since is None or beat > trouble.since + _CLOCKS_DIFFER
-
-
-def _trouble(observed: Observed) -> Trouble | None:
-    pod = observed.pod
-    of_deployment = observed.deployment.trouble if observed.deployment else None
-    if pod is None or pod.failed:
-        return of_deployment or (pod.trouble if pod else None)
-    return pod.trouble or (None if pod.ready else of_deployment)
-
-
-def own_words(record: BotRecord, trouble: Trouble) -> str:
-    """What the bot itself has said of its end, where it could and did; the cluster knows no more than that."""
-    said = record.row.status == BotStatus.ERROR and trouble.ended_the_process
-    return "" if not said or reason_of(record.last_error) else record.last_error
-
-
 def _told(record: BotRecord, trouble: Trouble) -> str:
     words = own_words(record, trouble)
     return f"{trouble}; its last words: {words}" if words else str(trouble)
@@ -169,21 +129,31 @@ def build_status_fields(
     observed: Observed,
     now: datetime,
     *,
-    settings: TroubleSettings = _USUAL,
+    settings: TroubleSettings = USUAL,
     placement: Placement = NO_PLACEMENT,
+    told: Told | None = None,
 ) -> dict[str, Any]:
-    """The whole status. A condition that says what it said before keeps the time since when it does."""
+    """The whole status. A condition that says what it said before keeps the time since when it does.
+
+    `told` is how far the bot is in a roll-out; None where it has no part in one.
+    """
     pod = observed.pod
     verdict = judge(record, observed, now, settings=settings, placement=placement)
     old = observed.bot.status if observed.bot else {}
     fields: dict[str, Any] = {
         "phase": verdict.phase.value,
         "observedGeneration": observed.bot.generation if observed.bot else 0,
-        "conditions": _conditions(record, verdict, pod, old, now, placement),
+        "conditions": [
+            *_conditions(record, verdict, pod, old, now, placement),
+            *_updated(told, old, now),
+            *_lingering(observed, old, now),
+        ],
         "message": verdict.message,
         "halted": record.halt is not None,
+        "update": told.word.value if told else None,
         "restarts": pod.restarts if pod else 0,
         "pod": pod.name if pod else None,
+        "recoveries": kept_recoveries(record, old) or None,
         "node": (pod.node or None) if pod else None,
         "image": (pod.image or None) if pod else None,
         "configHash": record.figures.config_hash,
@@ -253,10 +223,22 @@ def held_condition(old: Mapping[str, Any], now: datetime, message: str) -> dict[
     return _condition(old, now, REMOVAL_HELD, on=True, reason="SafetyBrake", message=message)
 
 
+def _lingering(observed: Observed, old: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
+    """A condition that is there only while it is true: a pod that does not end."""
+    text = lingering_pod(observed, now)
+    return [_condition(old, now, POD_LINGERS, on=True, reason="NodeLost", message=text)] if text else []
+
+
+def _updated(told: Told | None, old: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
+    return [] if told is None else [update_condition(told, condition(old, UPDATED), _time(now) or "")]
+
+
 def _trading(record: BotRecord, *, runs: bool) -> tuple[bool, str, str]:
     """Whether the bot trades, the reason in one word, and in words where it does not."""
     if record.halt is not None:
         return False, HALTED, str(record.halt)
+    if record.row.quarantined:
+        return False, QUARANTINED, record.last_error
     return (True, "Trading", "") if runs else (False, "NotTrading", f"the row says {record.row.status}")
 
 

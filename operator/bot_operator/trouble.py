@@ -125,7 +125,9 @@ def pod_disruption(document: Document) -> Disruption | None:
     """How this pod, or its process once, ended unasked. A crash loop is a trouble and none of these."""
     status, name = _mapping(document, "status"), str(_mapping(document, "metadata").get("name", ""))
     taken = condition(status, "DisruptionTarget")
-    if status.get("phase") == "Failed":
+    # Whoever deleted it asked for its end, and a process that had to be killed leaves a pod that has failed.
+    deleted = "deletionTimestamp" in _mapping(document, "metadata")
+    if status.get("phase") == "Failed" and not deleted:
         at, text = _failed_at(status), str(Trouble(_failure(status), _text(status.get("message"))))
         return Disruption(name, 0, text, at) if at else None
     if taken.get("status") == "True" and taken.get("reason") in _TAKEN_AWAY:

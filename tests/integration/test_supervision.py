@@ -7,11 +7,14 @@ import aiohttp
 import pytest
 from sqlalchemy import func, select, text
 
+from bot_core.models.bot import BotStatus, Quarantine
 from bot_core.models.config import BotConfig
 from bot_core.models.errors import TransientError
 from bot_core.models.extensions import Group, use_extensions
-from bot_core.schema import messages, orders
+from bot_core.schema import leases, messages, orders
+from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
+from bot_core.store.leases import LeaseStore
 from bot_runtime import liveness, plugins, strategy_manager
 from bot_runtime.brokers.paper import PaperBroker
 from bot_runtime.engine import bot_instance
@@ -168,6 +171,56 @@ async def _heal(seen: Running, bot_id: int, healing: str) -> None:
         await seen.change(bot_id, status=healing)
     row = await seen.until_status(bot_id, "running")
     assert not {"quarantined", "last_error"} & row.extra_metadata.keys()
+
+
+async def test_a_running_bot_that_another_process_quarantines_ends_leaves_the_mark_and_is_healed_by_a_request(
+    database_url: str,
+) -> None:
+    async with running(database_url) as seen:
+        bot_id, other = await new_bot(database_url, **faulty()), await new_bot(database_url)
+        for number in (bot_id, other):
+            await seen.until_status(number, "running")
+        operator = BotStore(seen.database, actor="operator")
+        mark = Quarantine(3, (await seen.row(bot_id)).config_hash)
+        await operator.failed(bot_id, "quarantined: no heartbeat", quarantine=mark)
+        seen.manager.wake(bot_id)
+
+        async def idle() -> bool:
+            return seen.fleet.bots[bot_id].quarantined
+
+        await seen.until(idle, "the bot's end")
+        assert seen.manager.running == 1
+        async with seen.database.read() as connection:
+            held = select(leases.c.expires_at > seen.database.now()).where(leases.c.bot_id == bot_id)
+            assert not await connection.scalar(held)
+        row = await seen.row(bot_id)
+        assert (row.status, row.extra_metadata["last_error"]) == ("error", "quarantined: no heartbeat")
+        assert row.quarantined
+        await _heal(seen, bot_id, "starting")
+
+
+async def test_nobody_writes_running_over_a_quarantine(sqlite_url: str) -> None:
+    bot_id = await new_bot(sqlite_url)
+    database = Database(sqlite_url)
+    store = BotStore(database, actor="test")
+    held = await LeaseStore(database, "a process").acquire(bot_id)
+    row = await store.get(bot_id)
+    assert held is not None
+    assert row is not None
+    await store.failed(bot_id, "no heartbeat", quarantine=Quarantine(3, row.config_hash))
+    assert not await store.observe(held, BotStatus.RUNNING)
+    await store.request(bot_id, BotStatus.STARTING)
+    assert await store.observe(held, BotStatus.RUNNING)
+    await database.aclose()
+
+
+async def test_the_end_of_a_process_does_not_heal_a_quarantine_that_it_has_not_seen(sqlite_url: str) -> None:
+    async with running(sqlite_url) as seen:
+        bot_id = await new_bot(sqlite_url, **faulty())
+        await seen.until_status(bot_id, "running")
+        mark = Quarantine(3, (await seen.row(bot_id)).config_hash)
+        await BotStore(seen.database, actor="operator").failed(bot_id, "no heartbeat", quarantine=mark)
+    assert (await _row(sqlite_url, bot_id)).quarantined
 
 
 async def test_a_quarantined_bot_can_be_stopped(sqlite_url: str) -> None:

@@ -90,6 +90,11 @@ class FakeCluster:
         self._write("delete", "TradingBot", name)
         assert self.bots.pop(name)["metadata"]["uid"] == uid
 
+    async def delete_pod(self, name: str, uid: str) -> None:
+        self._write("delete", "Pod", name)
+        assert self.pods[name]["metadata"]["uid"] == uid
+        self.pods[name]["metadata"]["deletionTimestamp"] = "2026-03-01T12:00:30Z"
+
     async def emit(self, event: Document) -> None:
         self._answer()
         self.events.append(event)
@@ -100,10 +105,15 @@ class FakeCluster:
     # What the test does to it.
 
     def start_pod(self, bot_id: int, *, ready: bool = True) -> None:
+        deployment = self.deployments.get(object_name(bot_id))
+        if deployment is not None:
+            generation = deployment["metadata"]["generation"]
+            deployment["status"] = {"observedGeneration": generation, "updatedReplicas": 1}
         name = f"bot-{bot_id}-{next(self._numbers)}"
         self.pods[name] = {
             "metadata": {
                 "name": name,
+                "uid": f"uid-of-{name}",
                 "labels": bot_labels(self._release, bot_id),
                 "creationTimestamp": f"2026-03-01T11:00:{next(self._numbers):02}Z",
             },

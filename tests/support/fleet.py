@@ -154,20 +154,28 @@ def _as_stored(trade: Trade) -> tuple[Any, ...]:
     return (entry_time, entry_price, size, exit_time, exit_price, gross, net, commission, trade.exit_reason)
 
 
+def processes_of(pod: Mapping[str, Any]) -> list[int]:
+    """The ids of a pod's Python processes where its node is this machine; empty where none is seen here, or ended."""
+    uid = pod["metadata"]["uid"]
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with contextlib.suppress(OSError):
+                groups = (folder / "cgroup").read_text().replace("_", "-")
+                if uid in groups and b"python" in (folder / "cmdline").read_bytes():
+                    found.append(int(folder.name))
+    return found
+
+
 def freeze_process_of(pod: Mapping[str, Any]) -> bool:
     """SIGSTOP the bot's process of a pod whose node is this machine; False where no such process is seen here."""
     return signal_process_of(pod, signal.SIGSTOP)
 
 
 def signal_process_of(pod: Mapping[str, Any], number: signal.Signals) -> bool:
-    """Signal the Python processes of a pod whose node is this machine; False where no such process is seen here."""
-    uid = pod["metadata"]["uid"]
-    found = False
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdecimal():
-            with contextlib.suppress(OSError):
-                groups = (folder / "cgroup").read_text().replace("_", "-")
-                if uid in groups and b"python" in (folder / "cmdline").read_bytes():
-                    os.kill(int(folder.name), number)
-                    found = True
-    return found
+    """Signal the Python processes of a pod whose node is this machine; False where none is seen here."""
+    found = processes_of(pod)
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+    return bool(found)

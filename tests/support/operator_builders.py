@@ -15,12 +15,14 @@ from bot_core.models.figures import Figures, OpenPosition
 from bot_core.models.halt import Halt, HaltScope
 from bot_operator.credentials import explained
 from bot_operator.manifests import build_deployment, build_tradingbot
-from bot_operator.naming import APPLIED_HASH, MANAGER, TEMPLATE_HASH, Workload, bot_labels
+from bot_operator.naming import APPLIED_HASH, MANAGER, REVISION, TEMPLATE_HASH, Workload, bot_labels
 from bot_operator.observed import Observed, ObservedDeployment, ObservedPod, ObservedTradingBot
 from bot_operator.placement import NO_SHAPE, place
 from bot_operator.record import NO_FIGURES, BotRecord, Circumstances
+from bot_operator.rollout import tell_update
 from bot_operator.settings import OperatorSettings, parse_settings
-from bot_operator.status import build_status_fields
+from bot_operator.standing import UPDATED, stand
+from bot_operator.status import build_status_fields, condition
 from bot_operator.trouble import Patience, Trouble
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -139,6 +141,7 @@ class ClusterBuilder:
             placement=shape.dump(),
             owner_uid=owner,
             document=applied_by_us(manifest),
+            revision=annotations[REVISION],
         )
         return self._with(deployment=replace(deployment, **changes))
 
@@ -154,7 +157,8 @@ class ClusterBuilder:
         if isinstance(changes.get("trouble"), str):
             reason, _, words = changes["trouble"].partition(": ")
             changes["trouble"] = Trouble(reason, words, Patience.NONE if failing else Patience.SOME)
-        pod = ObservedPod(name=f"bot-{self.of.row.id}-abc", created="2026-03-01T11:00:00Z", started=True)
+        name = f"bot-{self.of.row.id}-abc"
+        pod = ObservedPod(name=name, created="2026-03-01T11:00:00Z", started=True, uid=f"uid-of-{name}")
         return self._with(pods=(*self.observed.pods, replace(pod, **changes)))
 
     def running(self) -> ClusterBuilder:
@@ -182,11 +186,15 @@ class ClusterBuilder:
         assert bot is not None
         record, deployment = self.of.record(), self.observed.deployment
         placement = place(record, deployment.placement if deployment else None, self.settings)
-        return self._with(
-            bot=replace(
-                bot, status=build_status_fields(record, explained(self.observed, placement), NOW, placement=placement)
-            )
+        observed = explained(self.observed, placement)
+        standing = stand(record, observed, self.settings, NOW)
+        told = (
+            None
+            if standing is None
+            else tell_update(standing, around(settings=self.settings), condition(bot.status, UPDATED))
         )
+        status = build_status_fields(record, observed, NOW, placement=placement, told=told)
+        return self._with(bot=replace(bot, status=status))
 
     def seen_by(self, row: RowBuilder) -> ClusterBuilder:
         """Bring the TradingBot's spec up to what another state of the row asks for."""

@@ -1,7 +1,7 @@
 """A whole operator on SQLite and on a cluster in memory: real stores, real plans, no kopf and no API server."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,11 +18,14 @@ from bot_core.store.upgrade import upgrade
 from bot_operator.brake import brake_limits
 from bot_operator.gate import Gate
 from bot_operator.health import SweepHealth
+from bot_operator.heartbeats import Heartbeats
 from bot_operator.metrics import Metrics
 from bot_operator.projection import Projection
 from bot_operator.reconciler import Reconciler
+from bot_operator.row_writer import RowWriter
 from bot_operator.rows import RowReader
 from bot_operator.sweep import Sweep
+from bot_operator.waves import Waves
 from bot_operator.workqueue import WorkQueue
 from support.fake_cluster import FakeCluster
 from support.operator_builders import NOW, a_document, some_settings
@@ -33,30 +36,44 @@ class World:
 
     def __init__(self, database: Database) -> None:
         self.seconds = 1000.0
-        self.later = 0.0  # than NOW
+        self.now = NOW
+        self.later = 0.0  # than that
+        self.settings = some_settings()
         self.database = database
         self.store = BotStore(database, actor="test")
         self.cluster = FakeCluster()
         self.metrics = Metrics()
+        self.recovered: list[str] = []
         self.health = SweepHealth(30, monotonic=lambda: self.seconds)
         self.restart_operator()
 
     def restart_operator(self) -> None:
         """Everything that an operator keeps in memory is lost."""
-        settings = some_settings()
         rows = RowReader(self.store, ProjectionStore(self.database))
         store = BotStore(self.database, actor="operator")
-        brake = Brake(ShrinkStore(self.database), brake_limits(settings), "operator", clock=lambda: self.seconds)
-        self.gate = Gate(settings, brake, rows, self.cluster, on_verdict=lambda item: self.metrics.judged(item.verdict))
-        self.reconciler = Reconciler(
-            settings, rows, store, self.cluster, self.gate, now=lambda: NOW + timedelta(seconds=self.later)
+        brake = Brake(ShrinkStore(self.database), brake_limits(self.settings), "operator", clock=lambda: self.seconds)
+        self.gate = Gate(
+            self.settings, brake, rows, self.cluster, on_verdict=lambda item: self.metrics.judged(item.verdict)
         )
         self.queued: list[int] = []
-        self.sweep = Sweep(
-            settings, rows, self.cluster, self.gate, _Noting(self.queued), self.metrics, self.health,
-            now=lambda: NOW + timedelta(seconds=self.later),
+        queue = _Noting(self.queued)
+        heartbeats = Heartbeats(
+            self.settings, self.queued.append,
+            on_held=self.metrics.recoveries_held, monotonic=lambda: self.seconds,
         )  # fmt: skip
-        self.projection = Projection(settings, rows, self.cluster, self.queued.append)
+        self.waves = Waves(self.settings, lambda bot_id: None if bot_id is None else queue.add(bot_id))
+        self.reconciler = Reconciler(
+            self.settings, rows, RowWriter(store, rows), self.cluster, self.gate, self.waves, heartbeats,
+            now=self._time, on_recovery=self.recovered.append,
+        )  # fmt: skip
+        self.sweep = Sweep(
+            self.settings, rows, self.cluster, self.gate, queue, self.metrics, self.health, self.waves, heartbeats,
+            now=self._time,
+        )  # fmt: skip
+        self.projection = Projection(self.settings, rows, self.cluster, self.queued.append, heartbeats)
+
+    def _time(self) -> datetime:
+        return self.now + timedelta(seconds=self.later)
 
     async def insert(self, document: dict[str, object] | None = None) -> int:
         return await self.store.insert(document or a_document(), await self.store.user("trader@example.com"))

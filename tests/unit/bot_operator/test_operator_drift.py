@@ -7,7 +7,7 @@ import pytest
 from bot_operator.actions import Action, ApplyDeployment, EmitEvent, PatchStatus, RestoreDeployment, RestoreStatus
 from bot_operator.drift import differences, find_drift, foreign_status
 from bot_operator.manifests import build_deployment
-from bot_operator.naming import APPLIED_HASH, TEMPLATE_HASH, Workload
+from bot_operator.naming import APPLIED_HASH, REVISION, TEMPLATE_HASH, Workload
 from bot_operator.ownership import disowning_patch, restoring_patch, told
 from bot_operator.plan import plan_bot
 from support.operator_builders import ClusterBuilder, a_bot, a_row, applied_by_us, around, edit, some_settings
@@ -126,11 +126,12 @@ def test_a_change_of_our_own_is_no_edit_and_both_at_once_are_told_apart() -> Non
     assert {told(path) for path in drift.outdated} == {
         f"metadata.annotations[{APPLIED_HASH}]",
         f"metadata.annotations[{TEMPLATE_HASH}]",
+        f"metadata.annotations[{REVISION}]",
         "spec.template.spec.containers[bot].image",
     }
     drift = find_drift(edit(held, ("spec", "replicas"), 0, "kubectl-scale"), newer)
     assert drift.fields == ("spec.replicas",)
-    assert len(drift.outdated) == 3
+    assert len(drift.outdated) == 4
 
 
 def test_the_patch_leaves_only_what_is_wanted_and_only_our_apply_in_it() -> None:

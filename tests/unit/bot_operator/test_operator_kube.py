@@ -133,6 +133,14 @@ async def test_a_deployment_is_deleted_in_the_foreground_and_only_this_very_one(
     assert body["preconditions"] == {"uid": "uid-1"}
 
 
+async def test_a_pod_is_deleted_with_its_own_grace_time_and_only_this_very_one(api: _Api) -> None:
+    await api.kube.delete_pod("bot-7-abc", "uid-1")
+    method, path, _, _, body = api.asked[0]
+    assert (method, path.rpartition("/")[2]) == ("DELETE", "bot-7-abc")
+    assert body["preconditions"] == {"uid": "uid-1"}
+    assert "gracePeriodSeconds" not in body
+
+
 async def test_deleting_what_is_gone_is_done(api: _Api) -> None:
     await api.kube.delete_tradingbot("bot-7", "uid-1")
 

@@ -26,6 +26,13 @@ def test_a_pod_is_ready_by_its_condition_and_counts_the_restarts_of_all_containe
     assert pod.restarts == 3
 
 
+def test_a_pod_on_its_way_out_says_when_it_was_to_be_gone() -> None:
+    meta = {"name": "bot-7-abc", "uid": "uid-1", "deletionTimestamp": "2026-03-01T12:00:30Z"}
+    pod = parse_pod({"metadata": meta})
+    assert (pod.uid, pod.deleting, pod.end_due) == ("uid-1", True, "2026-03-01T12:00:30Z")
+    assert parse_pod({"metadata": {"name": "bot-7-abc"}}).end_due == ""
+
+
 def test_the_pod_that_counts_is_the_newest_that_stays_and_has_not_failed() -> None:
     old = ObservedPod("a", "2026-03-01T11:00:00Z")
     new = ObservedPod("b", "2026-03-01T11:00:01Z")

@@ -286,7 +286,7 @@ def test_other_keys_wait_until_the_bot_is_flat() -> None:
     (apply,) = [action for action in actions if isinstance(action, ApplyDeployment)]
     (source,) = _container(apply.manifest["spec"]["template"])["envFrom"]
     assert source == {"prefix": "BOT_OTHER_", "secretRef": {"name": "bot-other"}}
-    assert any(isinstance(action, EmitEvent) and action.reason == "Updated" for action in actions)
+    assert any(isinstance(action, EmitEvent) and action.reason == "Updating" for action in actions)
 
 
 @pytest.mark.parametrize(

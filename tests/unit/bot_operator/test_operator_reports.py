@@ -246,7 +246,7 @@ async def test_killed_between_the_two_writes_the_next_look_goes_on(
         if written == "row":
             patched.setattr(world.cluster, "apply_status", killed)
         else:
-            patched.setattr(world.reconciler._store, "failed", killed)
+            patched.setattr(world.reconciler._writer._store, "failed", killed)
         with pytest.raises(ClusterUnavailableError):
             await world.reconciler.reconcile(bot_id)
     assert ((await world.row(bot_id)).status == "error") is (written == "row")

@@ -104,6 +104,16 @@ def test_a_loop_and_a_drain_are_no_disruption(name: str) -> None:
     assert _pod(name).disruption is None
 
 
+def test_a_pod_that_was_deleted_and_had_to_be_killed_is_no_disruption() -> None:
+    ended = {"terminated": {"reason": "Error", "exitCode": 137, "finishedAt": "2026-03-01T12:00:30Z"}}
+    status = {"phase": "Failed", "containerStatuses": [{"restartCount": 0, "state": ended}]}
+    left = {"metadata": {"name": "bot-7-abc"}, "status": status}
+    assert pod_disruption(left) is not None
+    assert (
+        pod_disruption({**left, "metadata": {"name": "bot-7-abc", "deletionTimestamp": "2026-03-01T12:00:30Z"}}) is None
+    )
+
+
 def test_a_pod_that_was_preempted_is_a_disruption() -> None:
     document = _document("drained")
     (target,) = [item for item in document["status"]["conditions"] if item["type"] == "DisruptionTarget"]

@@ -1,0 +1,56 @@
+"""What a plan writes into a bot's row, carried out: the one way by which the operator writes rows."""
+
+from typing import assert_never
+
+from bot_core.models.bot import Quarantine
+from bot_core.models.errors import TransientError
+from bot_core.store.bots import BotStore
+from bot_core.store.disruptions import DisruptionStore, ProcessEnd
+from bot_operator.actions import (
+    NoteRow,
+    QuarantineRow,
+    RowWrite,
+    WriteRowDisruption,
+    WriteRowError,
+    WriteRowRefusal,
+    WriteRowStopped,
+)
+from bot_operator.record import BotRecord
+from bot_operator.rows import RowReader
+
+
+class RowWriter:
+    def __init__(self, store: BotStore, rows: RowReader) -> None:
+        self._store = store
+        self._rows = rows
+        self._disruptions = DisruptionStore(store.database, actor=store.actor)
+
+    async def write(self, bot_id: int, action: RowWrite, record: BotRecord | None) -> BotRecord:
+        """The row as it is then; `record` is what the plan was made from."""
+        match action:
+            case NoteRow(kind, message):
+                await self._store.note(bot_id, kind, message)
+            case QuarantineRow(message, failures):
+                failed_on = record.row.config_hash if record else ""
+                await self._store.failed(bot_id, message, quarantine=Quarantine(failures, failed_on))
+            case WriteRowError(message, keep_status, seen):
+                await self._store.failed(bot_id, message, keep_status=keep_status, seen=seen)
+            case WriteRowRefusal(message):
+                await self._store.refused(bot_id, message)
+            case WriteRowDisruption(found, down, seen):
+                end = ProcessEnd(found.pod, found.restarts, found.text, found.at)
+                await self._disruptions.note(bot_id, end, down=down, seen=seen)
+            case WriteRowStopped():
+                # The store asks the row itself for the reason: a request to start that came just now stands.
+                await self._store.stopped(bot_id)
+            case _:
+                assert_never(action)
+        written = await self._rows.get(bot_id)
+        if written is None:
+            # Whether the whole table went with it is for a new look to find out before anything is removed.
+            raise TransientError(f"bot {bot_id}: its row went away meanwhile")
+        return written
+
+    async def refused(self, bot_id: int, message: str, *, keep_status: bool) -> None:
+        """The API server will not have the bot's object."""
+        await self._store.failed(bot_id, message, keep_status=keep_status)
