@@ -44,10 +44,12 @@ class Waves:
         return self._clock
 
     def swept(self, standings: Mapping[int, Standing], mark: int) -> None:
-        """Take over what a sweep saw, but for bots that somebody has looked at since: he knows better."""
+        """Take over what a sweep saw, but for bots that somebody has looked at since: he knows better.
+
+        Who has only begun to look knows nothing yet: until he does, what the sweep saw of that bot counts.
+        """
         newer = self._looking | {bot_id for bot_id, at in self._touched.items() if at >= mark}
-        kept = {bot_id: it for bot_id, it in self._standings.items() if bot_id in newer}
-        self._standings = {bot_id: it for bot_id, it in standings.items() if bot_id not in newer} | kept
+        self._standings = dict(standings) | {it.bot_id: it for it in self._standings.values() if it.bot_id in newer}
         self._touched = {bot_id: at for bot_id, at in self._touched.items() if bot_id in newer}
         self._known = True
         self._think()
