@@ -98,7 +98,7 @@ def test_a_leader_killed_in_the_middle_of_a_roll_out_is_followed_by_one_that_fin
     print(f"longest time not ready, by bot: { {bot: round(time, 1) for bot, time in watch.longest.items()} }")
     assert {bot: len(pods) for bot, pods in watch.pods.items()} == {str(bot_id): 2 for bot_id in bots}
     assert watch.most_down <= BOTS * UNAVAILABLE_PERCENT // 100
-    assert max(watch.longest.values()) < 45
+    assert max(watch.longest.values()) < 120  # one restart: a drain, an image that is there, a start, on a slow machine
     for bot_id in bots:
         assert fleet.restarts(bot_id) == 0
         ((orders, distinct),) = fleet.sql(
