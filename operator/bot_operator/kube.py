@@ -25,7 +25,7 @@ from bot_operator.observed import (
 from bot_operator.ownership import disowning_patch, restoring_patch
 from bot_operator.transport import Transport
 
-_APPLY = "application/apply-patch+yaml; charset=utf-8"  # as text: the client would write it as JSON
+_APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
 _PAGE = 500
 #: Tries at a patch that the Deployment controller, which counts its pods just then, may make stale.

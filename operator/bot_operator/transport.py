@@ -27,7 +27,7 @@ from bot_operator.manifests import Document
 from bot_operator.token import ServiceAccountToken
 
 REQUEST_SECONDS = 10.0
-#: Sent as text, where the client would write JSON that no YAML is.
+#: Sent as text under a name that the client does not know: it would write JSON that no YAML is.
 _YAML = "application/apply-patch+yaml"
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 #: The API server's answers to a document that will never do.
@@ -89,8 +89,9 @@ class Transport:
         content_type: str = "application/json",
     ) -> Document | None:
         """One request; None where nothing is found. Raises what the port `Cluster` says, and NotLeaderError."""
-        headers = {"Accept": "application/json", "Content-Type": content_type}
-        sent = as_yaml(body) if content_type.startswith(_YAML) else body
+        sent = as_yaml(body) if content_type == _YAML else body
+        kind = f"{_YAML}; charset=utf-8" if content_type == _YAML else content_type
+        headers = {"Accept": "application/json", "Content-Type": kind}
         response, data = await self._send(method, path, query, headers, sent)
         if response.status == _UNAUTHORIZED and self._token is not None and self._token.renewed():
             response, data = await self._send(method, path, query, headers, sent)

@@ -112,7 +112,7 @@ class OwnOperator:
             observed = await self.kube.observe_all()
             there = [observed[bot] for bot in bot_ids if bot in observed]
             made = [item for item in there if item.deployment and item.bot and item.bot.phase]
-            failed = [item for item in made if item.deployment and item.deployment.failure]
+            failed = [item for item in made if item.deployment and item.deployment.trouble]
             return len(failed) == len(bot_ids) and len(self.app.queue) == 0 and await self.quiet()
 
         await eventually(done, timeout, "a settled fleet", every=0.5)
