@@ -124,7 +124,8 @@ async def test_answers_that_fail_are_outlived(place: Place, proxy: ApiProxy, fau
         assert len(broken) == 3
         assert f'api_requests_total{{code="{code}",verb="PATCH"}} 3.0' in app.metrics.text().decode()
         waits = [after - before for before, after in itertools.pairwise(broken)]
-        assert min(waits) >= (1.9 if code == "429" else 0.9)
+        # Of an object that has changed meanwhile another look is taken at once.
+        assert min(waits) >= {"429": 1.9, "409": 0.0}.get(code, 0.9)
 
 
 async def test_an_api_server_that_restarts_is_outlived_by_sweeps_and_watch_streams(
