@@ -9,7 +9,8 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from json import dumps
+from typing import Annotated, TextIO
 
 import typer
 from sqlalchemy import func, select
@@ -44,9 +45,10 @@ def trial(
     timeout: Annotated[
         float, typer.Option(min=1, max=LONGEST_SECONDS, metavar="SECONDS", help="How long it may take to a trade.")
     ] = 120.0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for programs, and what happens as errors.")] = False,
 ) -> int:
     """Exit 0 when the bot ran and closed a trade; its rows are removed in either case."""
-    return with_bots(lambda store: _interruptible(lambda: _trial(store, timeout)))
+    return with_bots(lambda store: _interruptible(lambda: _trial(store, timeout, as_json=json)))
 
 
 async def _interruptible(work: Callable[[], Awaitable[int]]) -> int:
@@ -62,21 +64,24 @@ async def _interruptible(work: Callable[[], Awaitable[int]]) -> int:
         return 1
 
 
-async def _trial(store: BotStore, seconds: float) -> int:
+async def _trial(store: BotStore, seconds: float, *, as_json: bool) -> int:
+    out = sys.stderr if as_json else sys.stdout
     user_id = await store.user(TRIAL_USER)
     for left in await _left_over(store.database, user_id):
-        await _remove(store, left, user_id)
+        await _remove(store, left, user_id, out)
     bot_id = await store.insert(trial_document(), user_id)
-    print(f"bot {bot_id} is in the table", flush=True)
+    print(f"bot {bot_id} is in the table", flush=True, file=out)
     passed = False
     try:
-        passed = await _seen_trading(store, bot_id, seconds)
+        passed = await _seen_trading(store, bot_id, seconds, out)
     finally:
-        removed = await _remove(store, bot_id, user_id)
+        removed = await _remove(store, bot_id, user_id, out)
+    if as_json:
+        print(dumps({"bot_id": bot_id, "passed": passed, "removed": removed}))
     return 0 if passed and removed else 1
 
 
-async def _seen_trading(store: BotStore, bot_id: int, seconds: float) -> bool:
+async def _seen_trading(store: BotStore, bot_id: int, seconds: float, out: TextIO) -> bool:
     async def runs() -> bool:
         row = await store.get(bot_id)
         return row is not None and row.status == BotStatus.RUNNING
@@ -89,9 +94,9 @@ async def _seen_trading(store: BotStore, bot_id: int, seconds: float) -> bool:
     try:
         async with asyncio.timeout(seconds):
             await _until(runs)
-            print(f"bot {bot_id} runs", flush=True)
+            print(f"bot {bot_id} runs", flush=True, file=out)
             await _until(traded)
-            print(f"bot {bot_id} has closed a trade", flush=True)
+            print(f"bot {bot_id} has closed a trade", flush=True, file=out)
     except TimeoutError:
         print(f"bot {bot_id} closed no trade within {seconds:g} s: {await _reason(store, bot_id)}", file=sys.stderr)
         return False
@@ -125,7 +130,7 @@ async def _left_over(database: Database, user_id: int) -> list[int]:
         return [*await connection.scalars(query)]
 
 
-async def _remove(store: BotStore, bot_id: int, user_id: int) -> bool:
+async def _remove(store: BotStore, bot_id: int, user_id: int, out: TextIO) -> bool:
     """Stop the bot and delete its rows; False, with a sentence, when it could not be done in time."""
     why: TradingBotError | None = None
 
@@ -149,5 +154,5 @@ async def _remove(store: BotStore, bot_id: int, user_id: int) -> bool:
         print(f"the bot of the trial stays: {why}", file=sys.stderr)
         return False
     await remove_traces(store.database, [bot_id], user_id)
-    print(f"bot {bot_id} is removed")
+    print(f"bot {bot_id} is removed", flush=True, file=out)
     return True

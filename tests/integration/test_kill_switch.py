@@ -43,7 +43,7 @@ async def bars_pass(bot: LiveBot, count: int) -> None:
 async def test_a_halt_ends_entries_and_lets_exits_work_until_it_is_resumed(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch, whom: str
 ) -> None:
-    async with live_bot(sqlite_url, monkeypatch, document=a_live_document(hold_bars=6)) as bot:
+    async with live_bot(sqlite_url, monkeypatch, document=a_live_document(hold_bars=20)) as bot:
         await bot.in_position()
         await command(bot, "halt", *WHOM[whom], "--reason", "odd fills")
         await bot.until(lambda: bot.board["halted"], "a halted bot", 2)

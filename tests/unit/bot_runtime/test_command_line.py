@@ -166,6 +166,7 @@ NEEDS_DATABASE: dict[tuple[str, ...], list[str]] = {
     ("db", "upgrade"): [],
     ("bots", "list"): [],
     ("bots", "sample"): [],
+    ("bots", "trial"): [],
     ("bots", "import"): ["{document}"],
     ("halt",): ["--bot", "1"],
     ("resume",): ["--all"],
