@@ -7,7 +7,6 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from json import dumps
 from typing import Annotated, TextIO
@@ -26,6 +25,7 @@ from bot_core.store.halts import HaltStore
 from bot_core.store.removal import remove_bot, remove_traces
 from bot_runtime.cli.connection import with_bots
 from bot_runtime.samples import trial_document
+from bot_runtime.system.stop_signals import on_stop_signals
 
 #: `.invalid` belongs to nobody, so no message can ever arrive there.
 TRIAL_USER = "trial@tradingbot.invalid"
@@ -52,11 +52,13 @@ def trial(
 
 
 async def _interruptible(work: Callable[[], Awaitable[int]]) -> int:
-    """Cancel the work at SIGTERM, as Ctrl-C does, so that it cleans up after itself."""
+    """Cancel the work when the process is asked to end, so that it cleans up after itself."""
     task = asyncio.ensure_future(work())
-    loop = asyncio.get_running_loop()
-    with suppress(NotImplementedError):  # Windows, where nobody sends it
-        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+
+    def cancel(_number: signal.Signals) -> None:
+        task.cancel()
+
+    on_stop_signals(cancel)
     try:
         return await task
     except asyncio.CancelledError:

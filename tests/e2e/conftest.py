@@ -1,17 +1,20 @@
 """Fixtures of the tests on a real cluster. One cluster, one set of images and one PostgreSQL serve a session."""
 
+import asyncio
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
-from support.cluster import Cluster, ImageSet, NoClusterError, RefusedClusterError
+from bot_core.store.upgrade import upgrade
+from support.cluster import Cluster, ImageSet, NoClusterError, RefusedClusterError, random_suffix
 from support.ground import SharedGround
 from support.postgres import PostgresServer, find_postgres
 from support.release import Release, merge
+from support.replicas import Place
 
 DATABASE_SECRET = "tradingbot-database"  # the name of a Secret, not one
 
@@ -133,3 +136,16 @@ def shared_releases(
     failed = request.session.testsfailed > before
     folder = Path(os.environ.get("E2E_LOGS", tmp_path_factory.getbasetemp()))
     factory.remove(folder / request.node.name.replace("/", "-") if failed else None)
+
+
+@pytest.fixture
+async def place(cluster: Cluster, postgres: PostgresServer, tmp_path: Path) -> AsyncIterator[Place]:
+    """A namespace and a database for operators that run on this machine."""
+    name = postgres.create_database()
+    await asyncio.to_thread(upgrade, postgres.url(name))
+    found = Place(cluster, f"tb-e2e-{random_suffix()}", postgres.url(name), tmp_path)
+    found.create()
+    yield found
+    found.remove()
+    await found.database.aclose()
+    postgres.drop_database(name)

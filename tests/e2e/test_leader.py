@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bot_core.store.upgrade import upgrade
 from support.api_proxy import HANG, ApiProxy, Fault
-from support.cluster import Cluster, random_suffix
+from support.cluster import Cluster
 from support.fleet import Fleet
 from support.operator_builders import a_document
 from support.postgres import PostgresServer
@@ -24,18 +23,6 @@ from support.waiting import wait_until
 OPERATORS = "app.kubernetes.io/component=operator"
 
 NewReplica = Callable[[str], Awaitable[Replica]]
-
-
-@pytest.fixture
-async def place(cluster: Cluster, postgres: PostgresServer, tmp_path: Path) -> AsyncIterator[Place]:
-    name = postgres.create_database()
-    await asyncio.to_thread(upgrade, postgres.url(name))
-    found = Place(cluster, f"tb-e2e-{random_suffix()}", postgres.url(name), tmp_path)
-    found.create()
-    yield found
-    found.remove()
-    await found.database.aclose()
-    postgres.drop_database(name)
 
 
 @pytest.fixture

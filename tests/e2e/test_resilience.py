@@ -13,7 +13,6 @@ from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
 from bot_core.store.database import Database
-from bot_core.store.upgrade import upgrade
 from bot_operator.app import OperatorApp
 from bot_operator.fence import Fence
 from bot_operator.handlers.process import watch_cluster
@@ -23,21 +22,9 @@ from bot_operator.settings import ProcessSettings, parse_settings
 from bot_operator.token import ServiceAccountToken
 from bot_operator.transport import Transport
 from support.api_proxy import HANG, RESET, ApiProxy, Fault, Request
-from support.cluster import Cluster, random_suffix
-from support.postgres import PostgresServer, free_port
+from support.cluster import Cluster
+from support.postgres import free_port
 from support.replicas import Place, eventually
-
-
-@pytest.fixture
-async def place(cluster: Cluster, postgres: PostgresServer, tmp_path: Path) -> AsyncIterator[Place]:
-    name = postgres.create_database()
-    await asyncio.to_thread(upgrade, postgres.url(name))
-    found = Place(cluster, f"tb-e2e-{random_suffix()}", postgres.url(name), tmp_path)
-    found.create()
-    yield found
-    found.remove()
-    await found.database.aclose()
-    postgres.drop_database(name)
 
 
 @pytest.fixture
