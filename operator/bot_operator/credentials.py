@@ -45,15 +45,13 @@ def judge_credentials(record: BotRecord, pod: ObservedPod | None, placement: Pla
 
 def missing_secret(pod: ObservedPod | None, placement: Placement) -> str:
     """What to do where the pod waits for a Secret of its keys; empty where it doesn't."""
-    names = placement.shape.credentials if placement.shape else ()
-    for name in names if pod else ():
-        words = (
-            f"the Secret {name} is not there; make it: kubectl --namespace {placement.namespace} create secret"
-            f" generic {name} --from-env-file=FILE (lines API_KEY=… and API_SECRET=…); then the bot starts"
-        )
-        if pod is not None and any(text in str(pod.trouble) for text in (f'secret "{name}" not found', words)):
-            return words
-    return ""
+    name = pod.trouble.secret if pod and pod.trouble else ""
+    if not placement.shape or not name or name not in placement.shape.credentials:
+        return ""
+    return (
+        f"the Secret {name} is not there; make it: kubectl --namespace {placement.namespace} create secret"
+        f" generic {name} --from-env-file=FILE (lines API_KEY=… and API_SECRET=…); then the bot starts"
+    )
 
 
 def explained(observed: Observed, placement: Placement) -> Observed:

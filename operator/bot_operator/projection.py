@@ -1,8 +1,8 @@
 """Balance, P&L, position and heartbeat of all bots into their TradingBots, once in `statusSeconds`. Nothing else.
 
 One read of the rows and one list of the TradingBots, whatever the size of the fleet; then one write for each bot whose
-figures are others than those shown. So a bot costs the same whether its heart beats each second or each ten. Nothing is
-remembered.
+figures are others than those shown. So a bot costs the same whether its heart beats each second or each ten. What
+somebody else has written there is left to a look at the bot, which tells of it. Nothing is remembered.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import structlog
 
 from bot_core.models.errors import TradingBotError
 from bot_operator.cluster import Cluster, RefusedObjectError, StaleLookError
+from bot_operator.drift import foreign_status
 from bot_operator.heartbeats import Heartbeats
 from bot_operator.manifests import Document, build_status
 from bot_operator.naming import object_name
@@ -53,11 +54,15 @@ class Projection:
             return
         self._heartbeats.heard(records)
         shown = [(record, bots[bot_id]) for bot_id, record in records.items() if bot_id in bots]
-        writes = iter([(self._manifest(record, bot), bot) for record, bot in shown if _moved(record, bot)])
+        moved = {record.row.id: (self._manifest(record, bot), bot) for record, bot in shown if _moved(record, bot)}
+        edited = {
+            bot_id for bot_id, (manifest, bot) in moved.items() if foreign_status(bot.document, manifest["status"])
+        }
+        writes = iter([write for bot_id, write in moved.items() if bot_id not in edited])
         async with asyncio.TaskGroup() as group:
             for _ in range(WRITERS):
                 group.create_task(self._write(writes))
-        for bot_id in _more_to_tell(shown):
+        for bot_id in edited.union(_more_to_tell(shown)):
             self._add(bot_id)
 
     def _manifest(self, record: BotRecord, bot: ObservedTradingBot) -> Document:

@@ -12,6 +12,7 @@ from bot_core.models.figures import OpenPosition
 from bot_operator import credentials
 from bot_operator.lasting import USUAL, lasting_trouble, own_words, recent_disruption, trouble_of
 from bot_operator.observed import Observed, ObservedPod
+from bot_operator.ownership import entries, is_ours
 from bot_operator.placement import NO_SHAPE, Placement
 from bot_operator.record import BotRecord
 from bot_operator.recovery import QUARANTINED, kept_recoveries, lingering_pod
@@ -174,11 +175,12 @@ def build_figures(record: BotRecord) -> dict[str, Any]:
 
 
 def essence(document: Mapping[str, Any]) -> tuple[Any, ...]:
-    """All of a TradingBot's document that is worth a look at the bot: not its figures, and not who wrote it when."""
+    """All of a TradingBot's document that is worth a look at the bot: its figures only if another has written there."""
     meta, status = document.get("metadata") or {}, document.get("status") or {}
     told = {key: value for key, value in status.items() if key not in FIGURES}
     whose = [meta.get(key) for key in ("uid", "deletionTimestamp", "labels", "ownerReferences", "finalizers")]
-    return (*(repr(item) for item in whose), repr(document.get("spec")), repr(told))
+    others = [(entry.get("manager"), entry.get("time")) for entry in entries(document) if not is_ours(entry)]
+    return (*(repr(item) for item in whose), repr(document.get("spec")), repr(told), repr(others))
 
 
 def condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:

@@ -56,12 +56,13 @@ REASONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """`since` is aware UTC, or None where the document does not tell."""
+    """`since` is aware UTC, or None where the document does not tell; `secret` the one that the pod waits for."""
 
     reason: str
     words: str = ""
     patience: Patience = Patience.NONE
     since: datetime | None = None
+    secret: str = ""
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.words}" if self.words else self.reason
@@ -191,10 +192,12 @@ def _waiting_trouble(reason: str, container: Document, since: datetime | None) -
         words = re.sub(r'^Back-off pulling image "[^"]*"(: ErrImagePull: )?', "", words)
         words = words or f"the image {container.get('image', '')} can't be pulled"
     missing = re.fullmatch(r'(secret|configmap) "([^"]*)" not found', words)
-    if missing:
-        kind = {"secret": "Secret", "configmap": "ConfigMap"}[missing[1]]
-        words = f"the {kind} {missing[2]} is missing; the pod starts by itself once it is there"
-    return Trouble(reason, words, patience, since)
+    if not missing:
+        return Trouble(reason, words, patience, since)
+    kind, name = missing.groups()
+    words = f"the {'Secret' if kind == 'secret' else 'ConfigMap'} {name} is missing"
+    words = f"{words}; the pod starts by itself once it is there"
+    return Trouble(reason, words, patience, since, secret=name if kind == "secret" else "")
 
 
 def _in_crash_loop(container: Document) -> bool:

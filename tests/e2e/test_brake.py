@@ -63,22 +63,15 @@ def wait_held(fleet: Fleet, ids: Iterable[int]) -> str:
     return next(iter(held(fleet).values()))
 
 
-def figure(fleet: Fleet, name: str) -> float:
-    (pod,) = fleet.release.items("pods", "--selector", OPERATOR)
-    code = "import urllib.request as u; print(u.urlopen('http://localhost:8080/metrics').read().decode())"
-    text = fleet.release.kubectl("exec", pod["metadata"]["name"], "--container", "operator", "--", "python", "-c", code)
-    return float(next(line for line in text.splitlines() if line.startswith(name + " ")).rpartition(" ")[2])
-
-
 def told(fleet: Fleet) -> list[dict[str, Any]]:
     return [item for item in fleet.release.items("events") if item["reason"] == "RemovalHeld"]
 
 
 def confirm(fleet: Fleet, *arguments: str) -> Any:
     """`tradingbot confirm-shrink` where the command line is: in the operator's image."""
-    (pod,) = fleet.release.items("pods", "--selector", OPERATOR)
     command = ("tradingbot", "confirm-shrink", "--yes", "--json", *arguments)
-    return json.loads(fleet.release.kubectl("exec", pod["metadata"]["name"], "--container", "operator", "--", *command))
+    pod = fleet.leader()["metadata"]["name"]
+    return json.loads(fleet.release.kubectl("exec", pod, "--container", "operator", "--", *command))
 
 
 def save(fleet: Fleet) -> None:
@@ -110,8 +103,8 @@ def test_rows_that_vanish_cost_no_pod_and_a_second_read_or_a_person_lets_go(flee
     assert f"kubectl annotate --overwrite --namespace {fleet.release.namespace} tradingbot bot-{ids[0]}" in message
     assert [event["involvedObject"]["name"] for event in told(fleet)][-1:] == [f"bot-{ids[0]}"]
     assert len(told(fleet)) < BOTS
-    assert figure(fleet, "tradingbot_operator_removals_held") == BOTS
-    assert figure(fleet, 'tradingbot_operator_brake{level="asks"}') == 1
+    assert fleet.metric("tradingbot_operator_removals_held") == BOTS
+    assert fleet.metric('tradingbot_operator_brake{level="asks"}') == 1
     # Its state went with its row: the pod waits, says so and is not counted on.
     wait_until(lambda: not any(fleet.ready(bot_id) for bot_id in ids), 120, "pods not ready")
     fleet.release.kubectl("delete", "pod", "--selector", OPERATOR)
@@ -166,6 +159,8 @@ def test_rows_that_all_say_disabled_are_held_until_annotated_and_one_alone_goes_
     wait_until(lambda: not any(fleet.release.pods(bot_id) for bot_id in rest), 180, "the pods' end")
     wait_until(lambda: {fleet.status(bot_id) for bot_id in rest} == {"stopped"}, 90, "rows say stopped")
     assert not held(fleet)
-    ((by, outcome),) = fleet.sql("SELECT confirmed_by, outcome FROM bot_shrinks WHERE confirmed_at IS NOT NULL")
-    assert by == f"annotation of TradingBot bot-{rest[0]}"
-    assert outcome == "done"
+    confirmed = "SELECT confirmed_by, outcome FROM bot_shrinks WHERE confirmed_at IS NOT NULL"
+    done = (f"annotation of TradingBot bot-{rest[0]}", "done")
+    wait_until(
+        lambda: fleet.sql(confirmed) == [done], 30, "the shrinking's end", tell=lambda: str(fleet.sql(confirmed))
+    )

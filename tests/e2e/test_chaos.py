@@ -124,19 +124,20 @@ class Expectation:
         self.problems = []
         rows = self._rows()
         model_id = max(rows)
-        model = self.fleet.release.get("deployment", f"bot-{model_id}")
-        deployments = self._named("deployments")
-        bots = self._named("tradingbots")
-        self._same("TradingBots", set(bots), {f"bot-{bot_id}" for bot_id in rows})
+        deployments = self._by_bot("deployments")
+        bots = self._by_bot("tradingbots")
+        self._same("TradingBots", set(bots), set(rows))
         runs = {bot_id for bot_id, row in rows.items() if desired_state(row).run}
-        self._same("Deployments", {name for name in deployments if "-" in name}, {f"bot-{bot_id}" for bot_id in runs})
-        for bot_id in sorted(runs & {int(name.split("-")[1]) for name in deployments}):
-            wanted, found = bare(model, model_id), bare(deployments[f"bot-{bot_id}"], bot_id)
-            self._same(f"Deployment of {bot_id}", found, wanted)
+        self._same("Deployments", set(deployments), runs)
+        if model_id not in runs & set(deployments):
+            return False
+        model = bare(deployments[model_id], model_id)
+        for bot_id in sorted(runs & set(deployments)):
+            self._same(f"Deployment of {bot_id}", bare(deployments[bot_id], bot_id), model)
             if not self.fleet.ready(bot_id):
                 self.problems.append(f"bot {bot_id} is not ready")
         for bot_id, row in rows.items():
-            self._check_projection(row, bots.get(f"bot-{bot_id}", {}))
+            self._check_projection(row, bots.get(bot_id, {}))
         return not self.problems
 
     def _check_projection(self, row: BotRow, shown: dict[str, Any]) -> None:
@@ -159,9 +160,9 @@ class Expectation:
         found = self.fleet.sql(f"SELECT {columns} FROM trading_bots")
         return {row[0]: BotRow.model_validate(dict(zip(names, row, strict=True))) for row in found}
 
-    def _named(self, kind: str) -> dict[str, dict[str, Any]]:
+    def _by_bot(self, kind: str) -> dict[int, dict[str, Any]]:
         items = self.fleet.release.items(kind, "--selector", "app.kubernetes.io/managed-by=tradingbot-operator")
-        return {item["metadata"]["name"]: item for item in items}
+        return {int(item["metadata"]["name"].removeprefix("bot-")): item for item in items}
 
 
 def bare(deployment: dict[str, Any], bot_id: int) -> Any:

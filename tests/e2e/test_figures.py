@@ -32,9 +32,9 @@ async def test_a_heartbeat_each_second_costs_one_list_a_pass_and_one_write_a_bot
         if second % 10 == 0:
             await operator.change(slow, last_heartbeat=began + timedelta(seconds=second))
         if second % 15 == 0:
-            await operator.projection.project()
-    assert operator.asked == {"GET tradingbots": 4, "PATCH status": 4 * len(quick + slow)}
-    assert operator.looks == []
+            await operator.project()
+    assert operator.asked == {("GET", "tradingbots"): 4, ("PATCH", "tradingbots/status"): 4 * len(quick + slow)}
+    assert len(operator.app.queue) == 0
     found = await operator.kube.tradingbots()
     assert found[quick[0]].status["lastHeartbeat"] == "2026-03-01T00:01:00Z"
     assert found[quick[0]].status["balance"] == "60"
@@ -42,7 +42,7 @@ async def test_a_heartbeat_each_second_costs_one_list_a_pass_and_one_write_a_bot
 
     # What a look then has to write takes a figure that is gone away with it: there is but one manager of the fields.
     await operator.change(quick, current_balance=None)
-    await operator.projection.project()
+    await operator.project()
     assert "balance" not in (await operator.kube.tradingbots())[quick[0]].status
 
 

@@ -5,6 +5,7 @@ Its namespace's quota of no pods keeps Deployments from running anything. Every 
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import Future
@@ -133,6 +134,15 @@ async def eventually(condition: Any, timeout: float, what: str, *, every: float 
         raise AssertionError(f"{what} did not come about in {timeout:g} s") from None
 
 
+async def connections_ended(timeout: float = 10) -> None:
+    """The client library says that it has closed its TLS connections some time before they are."""
+    selector: Any = vars(asyncio.get_running_loop())["_selector"]
+    until = time.monotonic() + timeout
+    while len(selector.get_map()) > 1 and time.monotonic() < until:  # one is the loop's own
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0)
+
+
 @asynccontextmanager
 async def own_operator(
     cluster: Cluster, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, **settings: Any
@@ -154,6 +164,7 @@ async def own_operator(
         await thread.end()
         await hand.aclose()
         await database.aclose()
+        await connections_ended()
         cluster.kubectl("delete", "namespace", namespace, "--wait=false")
         postgres.drop_database(name)
 
@@ -185,7 +196,7 @@ class _OperatorThread(Thread):
         working.cancel()
         await asyncio.wait([working])
         await self.app.aclose()
-        await asyncio.sleep(0.3)  # the client library closes its TLS connections some time after it has said so
+        await connections_ended()
 
     async def begin(self) -> None:
         self.start()

@@ -13,6 +13,7 @@ from bot_operator.naming import Workload
 from bot_operator.placement import NO_SHAPE, PodShape, place
 from bot_operator.plan import plan_bot
 from bot_operator.settings import OperatorSettings, parse_settings
+from bot_operator.trouble import Trouble, pod_trouble
 from support.operator_builders import RowBuilder, a_bot, a_document, a_row, around, some_settings
 
 Golden = Callable[[str, Any], None]
@@ -289,6 +290,12 @@ def test_other_keys_wait_until_the_bot_is_flat() -> None:
     assert any(isinstance(action, EmitEvent) and action.reason == "Updating" for action in actions)
 
 
+def _waiting_for(secret: str) -> Trouble | None:
+    """As it is read from what the kubelet writes."""
+    waiting = {"reason": "CreateContainerConfigError", "message": f'secret "{secret}" not found'}
+    return pod_trouble({"status": {"containerStatuses": [{"name": "bot", "state": {"waiting": waiting}}]}})
+
+
 @pytest.mark.parametrize(
     ("sentence", "pod", "row", "expected"),
     [
@@ -296,17 +303,13 @@ def test_other_keys_wait_until_the_bot_is_flat() -> None:
         ("it runs", {"ready": True}, _live().says("running"), ("True", "Given")),
         (
             "the Secret is missing",
-            {"started": False, "failing": True, "trouble": 'CreateContainerConfigError: secret "bot-keys" not found'},
+            {"started": False, "failing": True, "trouble": _waiting_for("bot-keys")},
             _live(),
             ("False", "SecretMissing"),
         ),
         (
             "another one is missing, which is not the row's matter",
-            {
-                "started": False,
-                "failing": True,
-                "trouble": 'CreateContainerConfigError: secret "fleet-database" not found',
-            },
+            {"started": False, "failing": True, "trouble": _waiting_for("fleet-database")},
             _live(),
             ("Unknown", "NotStarted"),
         ),
@@ -330,8 +333,8 @@ def test_the_condition_tells_whether_the_pod_has_its_keys(
 
 
 def test_a_missing_secret_comes_with_the_command_that_makes_it() -> None:
-    trouble = 'CreateContainerConfigError: secret "bot-keys" not found'
-    cluster = a_bot(row=_live()).with_deployment().with_pod(started=False, failing=True, trouble=trouble).up_to_date()
+    waiting = {"started": False, "failing": True, "trouble": _waiting_for("bot-keys")}
+    cluster = a_bot(row=_live()).with_deployment().with_pod(**waiting).up_to_date()
     said = cluster.observed.bot.status["message"]  # type: ignore[union-attr]
     assert "kubectl --namespace trading create secret generic bot-keys --from-env-file=FILE" in said
 

@@ -112,10 +112,29 @@ async def test_an_event_that_only_tells_figures_wakes_nobody(tmp_path: Any) -> N
     await app.aclose()
 
 
-def test_the_essence_of_a_tradingbot_is_all_but_its_figures_and_who_wrote_them() -> None:
+async def test_a_figure_that_somebody_else_wrote_is_left_to_a_look(world: "World") -> None:
+    bot_id = await world.a_running_bot()
+    bot = world.cluster.bots[f"bot-{bot_id}"]
+    bot["status"]["balance"] = "1000000"
+    fields = {"f:status": {"f:balance": {}}}
+    bot["metadata"]["managedFields"].append({"manager": "kubectl", "operation": "Update", "fieldsV1": fields})
+    world.cluster.writes.clear()
+    world.queued.clear()
+    await world.projection.project()
+    assert world.cluster.writes == []
+    assert world.queued == [bot_id]
+    await world.reconciler.reconcile(bot_id)
+    assert "balance" not in world.cluster.status(bot_id)
+    assert "status.balance" in world.cluster.events[-1]["message"]
+
+
+def test_the_essence_of_a_tradingbot_is_all_but_its_figures_and_our_writing_of_them() -> None:
     document = {"metadata": {"uid": "x", "labels": {"a": "b"}, "resourceVersion": "1"}, "spec": {}, "status": {}}
-    touched = {**document, "metadata": {**document["metadata"], "resourceVersion": "2", "managedFields": []}}
+    ours = {"manager": "tradingbot-operator", "operation": "Apply", "time": "2026-03-01T12:00:00Z"}
+    touched = {**document, "metadata": {**document["metadata"], "resourceVersion": "2", "managedFields": [ours]}}
     assert essence(document) == essence(touched)
+    edited = {**touched["metadata"], "managedFields": [ours, {"manager": "kubectl", "operation": "Update"}]}
+    assert essence(document) != essence({**document, "metadata": edited})
     assert essence(document) != essence({**document, "spec": {"symbol": "X"}})
     assert essence(document) != essence({**touched, "metadata": {**touched["metadata"], "labels": {}}})
     assert essence({}) == essence({"metadata": None, "status": None})
