@@ -5,7 +5,6 @@ Its namespace's quota of no pods keeps Deployments from running anything. Every 
 
 import asyncio
 import json
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import Future
@@ -22,7 +21,7 @@ from bot_core.store.database import Database
 from bot_core.store.upgrade import upgrade
 from bot_operator.app import OperatorApp
 from bot_operator.fence import Fence
-from bot_operator.handlers.process import watch_cluster
+from bot_operator.handlers.process import connections_ended, watch_cluster
 from bot_operator.kube import Kube
 from bot_operator.metrics import Metrics
 from bot_operator.naming import GROUP, VERSION, object_name
@@ -134,15 +133,6 @@ async def eventually(condition: Any, timeout: float, what: str, *, every: float 
         raise AssertionError(f"{what} did not come about in {timeout:g} s") from None
 
 
-async def connections_ended(timeout: float = 10) -> None:
-    """The client library says that it has closed its TLS connections some time before they are."""
-    selector: Any = vars(asyncio.get_running_loop())["_selector"]
-    until = time.monotonic() + timeout
-    while len(selector.get_map()) > 1 and time.monotonic() < until:  # one is the loop's own
-        await asyncio.sleep(0.02)
-    await asyncio.sleep(0)
-
-
 @asynccontextmanager
 async def own_operator(
     cluster: Cluster, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, **settings: Any
@@ -164,7 +154,7 @@ async def own_operator(
         await thread.end()
         await hand.aclose()
         await database.aclose()
-        await connections_ended()
+        assert await connections_ended(35)
         cluster.kubectl("delete", "namespace", namespace, "--wait=false")
         postgres.drop_database(name)
 
@@ -196,7 +186,7 @@ class _OperatorThread(Thread):
         working.cancel()
         await asyncio.wait([working])
         await self.app.aclose()
-        await connections_ended()
+        assert await connections_ended(35)
 
     async def begin(self) -> None:
         self.start()

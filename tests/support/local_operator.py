@@ -16,13 +16,14 @@ from bot_core.store.database import Database
 from bot_core.store.upgrade import upgrade
 from bot_operator.app import OperatorApp
 from bot_operator.fence import Fence
+from bot_operator.handlers.process import connections_ended
 from bot_operator.kube import Kube
 from bot_operator.metrics import Metrics
 from bot_operator.reconciler import Reconciler
 from bot_operator.settings import ProcessSettings
 from bot_operator.transport import Transport
 from support.cluster import Cluster, random_suffix
-from support.in_process import CountingTransport, connections_ended
+from support.in_process import CountingTransport
 from support.operator_builders import a_document, some_settings
 
 
@@ -71,5 +72,5 @@ async def local_operator(cluster: Cluster, folder: Path) -> AsyncIterator[LocalO
     finally:
         await made.kube.aclose()
         await made.database.aclose()
-        await connections_ended()
+        assert await connections_ended(35)
         cluster.kubectl("delete", "namespace", namespace, "--wait=false")

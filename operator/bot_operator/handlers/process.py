@@ -95,6 +95,22 @@ async def _kopf(app: OperatorApp, stop: threading.Event, wake: Wake) -> None:
         )
     finally:
         stop.set()  # a thread of kopf's waits for it
+        await connections_ended()
+
+
+async def connections_ended(limit: float = 2) -> bool:
+    """Wait, `limit` seconds at most, for this loop's TLS connections: aiohttp says "closed" some time before they are.
+
+    Those that outlive their loop stay open until the process ends.
+    """
+    loop = asyncio.get_running_loop()
+    transports: Mapping[int, asyncio.BaseTransport] = getattr(loop, "_transports", {})  # asyncio has no other list
+    until = loop.time() + limit
+    while any(item.get_extra_info("socket").fileno() >= 0 for item in list(transports.values())):
+        if loop.time() >= until:
+            return False
+        await asyncio.sleep(0.01)
+    return True
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: object) -> None:
