@@ -7,12 +7,11 @@ import psycopg
 import pytest
 
 from support.bots import a_document
-from support.fleet import Fleet
+from support.fleet import OPERATOR, Fleet
 from support.postgres import PostgresServer
 from support.waiting import wait_until
 
 BOTS = 6
-OPERATOR = "app.kubernetes.io/component=operator"
 ANNOTATION = "tradingbot.dev/confirm-shrink"
 VALUES = {
     "bot": {"env": [{"name": "TRADINGBOT_HEARTBEAT_SECONDS", "value": "2"}]},

@@ -18,6 +18,7 @@ from support.waiting import wait_until
 QUICK = {
     "bot": {"env": [{"name": "TRADINGBOT_HEARTBEAT_SECONDS", "value": "2"}]},
     "safety": {"minBots": 1000},
+    "trouble": {"graceSeconds": 5},
 }
 RESOURCES = {"requests": {"cpu": "11m", "memory": "97Mi"}, "limits": {"memory": "257Mi"}}
 IN_DOUBT = "('intended', 'submitted', 'unknown')"
@@ -116,7 +117,7 @@ def test_another_image_makes_another_pod_and_an_edited_one_is_put_back(fleet: Fl
     assert container_of(fleet, bot_id)["image"].endswith(":not-there")
     wait_until(lambda: "not-there" in fleet.metadata(bot_id).get("last_error", ""), 120, "the row tells of the image")
     fleet.install_with({"bot": {"resources": RESOURCES}})
-    wait_until(lambda: fleet.ready(bot_id), 120, "the pod of the old image")
+    wait_until(lambda: fleet.ready(bot_id), 180, "the pod of the old image")
     fleet.set_status(bot_id, "disabled")
 
 
@@ -190,12 +191,9 @@ def test_an_orphan_is_removed_and_what_is_not_ours_is_left_alone(fleet: Fleet):
     ours = fleet.release.get("deployment", f"bot-{orphan}")
     foreign = [as_foreign(ours, "bot-900001", {}), as_foreign(ours, "bot-900002", {"instance": "another-release"})]
     fleet.release.cluster.apply(*foreign)
-    operator = fleet.release.operator
-    fleet.release.kubectl("scale", f"deployment/{operator}", "--replicas=0")
-    selector = "app.kubernetes.io/component=operator"
-    wait_until(lambda: not fleet.release.items("pods", "--selector", selector), 60, "the operator's end")
+    fleet.stop_operator()
     fleet.sql(f"DELETE FROM trading_bots WHERE id = {orphan}")
-    fleet.release.kubectl("scale", f"deployment/{operator}", "--replicas=1")
+    fleet.start_operator()
     wait_until(lambda: not fleet.release.get("deployment", f"bot-{orphan}"), 90, "the orphan's end")
     wait_until(lambda: not fleet.release.get("tradingbot", f"bot-{orphan}"), 30, "its TradingBot's end")
     assert fleet.ready(other)

@@ -7,7 +7,7 @@ import pytest
 
 from support.bots import a_document
 from support.cluster import Cluster
-from support.fleet import Fleet, backtested, bars_of, freeze_process_of
+from support.fleet import OPERATOR, Fleet, backtested, bars_of, freeze_process_of
 from support.postgres import PostgresServer
 from support.waiting import wait_until
 
@@ -152,10 +152,7 @@ def test_bots_trade_on_without_the_operator_which_catches_up_when_it_is_back(new
     staying, leaving = fleet.insert(generated(20, 5000)), fleet.insert(generated(20, 5000))
     for bot_id in (staying, leaving):
         fleet.wait_ready(bot_id)
-    operator = fleet.release.operator
-    fleet.release.kubectl("scale", f"deployment/{operator}", "--replicas=0")
-    selector = "app.kubernetes.io/component=operator"
-    wait_until(lambda: not fleet.release.items("pods", "--selector", selector), 60, "the operator's end")
+    fleet.stop_operator()
     before = fleet.trade_count(staying)
     fleet.set_status(leaving, "disabled")
     added = fleet.insert(generated(20, 5000))
@@ -165,13 +162,13 @@ def test_bots_trade_on_without_the_operator_which_catches_up_when_it_is_back(new
     assert fleet.release.pods(leaving)
     assert not fleet.release.pods(added)
 
-    fleet.release.kubectl("scale", f"deployment/{operator}", "--replicas=1")
+    fleet.start_operator()
     fleet.wait_ready(added)
     wait_until(lambda: not fleet.release.pods(leaving), 60, "the disabled bot's pod gone")
     assert fleet.status(leaving) == "stopped"
     assert fleet.restarts(staying) == 0
 
-    fleet.release.kubectl("delete", "pod", "--selector", selector)
+    fleet.release.kubectl("delete", "pod", "--selector", OPERATOR)
     fleet.release.kubectl("delete", "deployment", f"bot-{staying}")
     fleet.wait_ready(staying)
 
@@ -182,7 +179,7 @@ def test_a_database_away_for_a_minute_costs_no_pod_and_no_trade(new_fleet, postg
     bot_id = fleet.insert(document)
     pod = fleet.wait_ready(bot_id)
     fleet.wait_traded(bot_id, 2)
-    operator = fleet.release.items("pods", "--selector", "app.kubernetes.io/component=operator")
+    operator = fleet.release.items("pods", "--selector", OPERATOR)
     postgres.stop()
     try:
         wait_until(lambda: not fleet.ready(bot_id), 60, "pod not ready")
@@ -198,6 +195,6 @@ def test_a_database_away_for_a_minute_costs_no_pod_and_no_trade(new_fleet, postg
     fleet.wait_through(bot_id, bars[-1])
     assert fleet.trades(bot_id) == backtested(document, bars)
     assert fleet.restarts(bot_id) == 0
-    after = fleet.release.items("pods", "--selector", "app.kubernetes.io/component=operator")
+    after = fleet.release.items("pods", "--selector", OPERATOR)
     assert [p["metadata"]["uid"] for p in after] == [p["metadata"]["uid"] for p in operator]
     assert all(c["restartCount"] == 0 for p in after for c in p["status"]["containerStatuses"])

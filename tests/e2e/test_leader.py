@@ -14,13 +14,11 @@ import pytest
 
 from support.api_proxy import HANG, ApiProxy, Fault
 from support.cluster import Cluster
-from support.fleet import Fleet
+from support.fleet import OPERATOR, Fleet
 from support.operator_builders import a_document
 from support.postgres import PostgresServer
 from support.replicas import Place, Replica, eventually
 from support.waiting import wait_until
-
-OPERATORS = "app.kubernetes.io/component=operator"
 
 NewReplica = Callable[[str], Awaitable[Replica]]
 
@@ -143,7 +141,7 @@ def test_pods_take_over_from_each_other(new_release, postgres: PostgresServer) -
         spec = release.get("lease", release.operator).get("spec", {})
         return str(spec.get("holderIdentity") or "").partition("_")[0]
 
-    pods = {pod["metadata"]["name"]: pod for pod in release.items("pods", "--selector", OPERATORS)}
+    pods = {pod["metadata"]["name"]: pod for pod in release.items("pods", "--selector", OPERATOR)}
     assert len(pods) == 2
     leader = wait_until(holder, 30, "a leader")
     assert leader in pods

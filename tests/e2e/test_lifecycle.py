@@ -134,13 +134,17 @@ def test_a_fleet_goes_on_through_upgrade_trial_and_rollback_and_its_end_leaves_n
     assert cluster.get("crd", CRD)
 
 
+def rows_of(fleet: Fleet) -> list[tuple[Any, ...]]:
+    return fleet.sql("SELECT id FROM trading_bots ORDER BY id")
+
+
 def assert_a_trial_leaves_nothing(fleet: Fleet) -> None:
-    rows, ((newest,),) = fleet.sql("SELECT id FROM trading_bots"), fleet.sql("SELECT max(id) FROM trading_bots")
+    rows, ((newest,),) = rows_of(fleet), fleet.sql("SELECT max(id) FROM trading_bots")
     started = time.monotonic()
     said = helm(fleet.release, "test", fleet.release.name)
     print(f"helm test: {time.monotonic() - started:.1f} s")
     assert re.search(r"Phase:\s+Succeeded", said)
-    assert fleet.sql("SELECT id FROM trading_bots") == rows
+    assert rows_of(fleet) == rows
     assert fleet.sql("SELECT email FROM usr_users WHERE email LIKE 'trial%'") == []
     assert fleet.sql(f"SELECT count(*) FROM bot_events WHERE bot_id > {newest}") == [(0,)]
     wait_until(lambda: len(fleet.release.items("tradingbots")) == len(rows), 30, "the end of the trial's TradingBot")
@@ -174,12 +178,12 @@ def test_bots_that_are_to_stay_trade_on_without_a_release_until_one_of_its_name_
 def test_a_trial_that_fails_says_why_and_leaves_nothing(new_fleet, listable: list[str]):
     fleet: Fleet = new_fleet({"trial": {"timeoutSeconds": 10}})
     fleet.release.install()
-    fleet.release.kubectl("scale", f"deployment/{fleet.release.operator}", "--replicas=0")
+    fleet.stop_operator()
     said = fleet.release.cluster.run(
         "helm", "test", fleet.release.name, "--namespace", fleet.release.namespace, "--logs", check=False, timeout=240
     )
     assert "nobody has started it" in said
-    assert fleet.sql("SELECT id FROM trading_bots") == []
+    assert rows_of(fleet) == []
     assert fleet.sql("SELECT id FROM usr_users") == []
     helm(fleet.release, "uninstall", fleet.release.name, "--wait")
     wait_until(lambda: objects(fleet.release, listable) == set(), 60, "nothing left, the trial's pod included")

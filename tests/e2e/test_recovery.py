@@ -186,13 +186,12 @@ def lost_node(fleet: Fleet, bot_id: int) -> Iterator[subprocess.Popen[bytes]]:
 
 def test_a_process_on_a_lost_node_trades_on_alone_until_its_lease_lapses_and_is_fenced_when_it_comes_back(new_fleet):
     fleet: Fleet = new_fleet()
-    operator = f"deployment/{fleet.release.operator}"
-    fleet.release.kubectl("scale", operator, "--replicas=0")
+    fleet.stop_operator()
     document = generated(10, 900)
     bot_id = fleet.insert(document)
     with lost_node(fleet, bot_id) as lost:
         fleet.wait_traded(bot_id, 1)
-        fleet.release.kubectl("scale", operator, "--replicas=1")
+        fleet.start_operator()
         wait_until(lambda: fleet.release.pods(bot_id), 60, "the pod that the operator makes instead")
 
         def waits() -> bool:

@@ -21,6 +21,7 @@ from support.postgres import PostgresServer
 from support.release import Release, merge
 from support.waiting import wait_until
 
+OPERATOR = "app.kubernetes.io/component=operator"
 _EIGHT = Decimal("0.00000001")
 
 
@@ -92,12 +93,20 @@ class Fleet:
 
     def metric(self, name: str) -> float:
         """One sample of the operators, of whichever replica has the most; 0 where none has it."""
-        pods = self.release.items("pods", "--selector", "app.kubernetes.io/component=operator")
+        pods = self.release.items("pods", "--selector", OPERATOR)
         names = [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
         root = f"/api/v1/namespaces/{self.release.namespace}/pods"
         pages = [self.release.kubectl("get", "--raw", f"{root}/{pod}:8080/proxy/metrics", check=False) for pod in names]
         lines = [line.split() for page in pages for line in page.splitlines()]
         return max([float(line[-1]) for line in lines if line[:-1] == [name]], default=0.0)
+
+    def stop_operator(self) -> None:
+        """Scale it to nothing, and wait until none of it is left."""
+        self.release.kubectl("scale", f"deployment/{self.release.operator}", "--replicas=0")
+        wait_until(lambda: not self.release.items("pods", "--selector", OPERATOR), 60, "the operator's end")
+
+    def start_operator(self) -> None:
+        self.release.kubectl("scale", f"deployment/{self.release.operator}", "--replicas=1")
 
     def leader(self) -> dict[str, Any]:
         """The pod of the operator that leads."""
