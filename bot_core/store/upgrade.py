@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.sql.schema import SchemaItem
@@ -44,11 +45,15 @@ WHERE tgrelid = to_regclass('trading_bots') AND tgenabled <> 'D' AND tgname IN {
 
 @dataclass(frozen=True)
 class Upgraded:
-    """What `upgrade` did: revisions before and after, and why there is no trigger if there is none."""
+    """What `upgrade` did: revisions before and after, and why there is no trigger if there is none.
+
+    `newer`: a later version of this program has made the tables; they have all that this one needs, and are left.
+    """
 
     before: str | None
     after: str | None
     trigger_problem: str | None = None
+    newer: bool = False
 
 
 def upgrade(url: str) -> Upgraded:
@@ -62,6 +67,8 @@ def upgrade(url: str) -> Upgraded:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             before = revision(connection)
             config = alembic_config()
+            if before is not None and not _knows(config, before):
+                return Upgraded(before, before, newer=True)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             return Upgraded(before, revision(connection), _ensure_trigger(connection))
@@ -79,6 +86,10 @@ def alembic_config() -> Config:
     config.set_main_option("script_location", "bot_core:migrations")
     config.set_main_option("path_separator", "os")
     return config
+
+
+def _knows(config: Config, found: str) -> bool:
+    return found in {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
 
 
 def revision(connection: Connection) -> str | None:

@@ -41,6 +41,8 @@ def upgrade(
         )
     if json:
         print_json({"database": where, "before": done.before, "after": done.after, "warning": done.trigger_problem})
+    elif done.newer:
+        print(f"{where} was made by a later version (revision {done.after}), and is left as it is")
     elif done.before == done.after:
         print(f"{where} is up to date (revision {done.after})")
     else:

@@ -25,6 +25,7 @@ LOOK_SECONDS = 1.0
 #: How many deletions are on their way at a time: enough for a thousand bots in a minute, few for the API server.
 AT_A_TIME = 8
 _NAMED = 10
+_ENDED = frozenset({"Failed", "Succeeded"})
 _log = structlog.get_logger(__name__)
 
 
@@ -49,11 +50,14 @@ class Fleet:
             await self.transport.request("DELETE", f"/api/v1/namespaces/{self.namespace}/pods/{self.trial}")
 
     async def operator_pods(self) -> list[str]:
+        """Those of which a process may be left."""
         labels = {NAME_LABEL: "tradingbot-operator", INSTANCE_LABEL: self.release}
         component = {"app.kubernetes.io/component": "operator"}
         query = {"labelSelector": selector(labels | component)}
         found = await self.transport.request("GET", f"/api/v1/namespaces/{self.namespace}/pods", query)
-        return [item["metadata"]["name"] for item in (found or {}).get("items", [])]
+        # An evicted pod, say, has ended, and stays as long as its Deployment's ReplicaSet does.
+        running = [pod for pod in (found or {}).get("items", []) if pod.get("status", {}).get("phase") not in _ENDED]
+        return [pod["metadata"]["name"] for pod in running]
 
     async def bots(self) -> dict[int, Observed]:
         """Those of which anything of ours is left."""

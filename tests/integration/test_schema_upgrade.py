@@ -6,7 +6,7 @@ from alembic import command
 from sqlalchemy import inspect, text
 
 from bot_core.schema import metadata
-from bot_core.store.upgrade import alembic_config, connected, upgrade
+from bot_core.store.upgrade import VERSION_TABLE, alembic_config, connected, upgrade
 from support.postgres import PostgresServer
 
 
@@ -22,6 +22,15 @@ def test_the_models_and_the_migrations_agree(database_url: str) -> None:
     with connected(database_url) as connection:
         config.attributes["connection"] = connection
         command.check(config)
+
+
+def test_tables_of_a_later_version_are_left_as_they_are(database_url: str) -> None:
+    with connected(database_url) as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0999'"))
+    done = upgrade(database_url)
+    assert (done.before, done.after, done.newer) == ("0999", "0999", True)
+    with connected(database_url) as connection:
+        assert connection.scalar(text("SELECT count(*) FROM trading_bots")) == 0
 
 
 @pytest.mark.postgres

@@ -108,6 +108,16 @@ async def test_the_operator_goes_first_and_then_its_bots_whose_end_is_waited_for
     ]  # fmt: skip
 
 
+async def test_an_evicted_pod_of_the_operator_is_not_waited_for(api: tuple[_Api, Fleet]) -> None:
+    cluster, fleet = api
+    cluster.add("pods", "the-operator-evicted", _OPERATOR)
+    evicted = cluster.kinds["pods"]["the-operator-evicted"] | {"status": {"phase": "Failed"}, "ending": 10**9}
+    cluster.kinds["pods"]["the-operator-evicted"] = evicted
+    cluster.a_bot(7)
+    assert await say_farewell(fleet, 5) == 0
+    assert cluster.kinds["tradingbots"] == {}
+
+
 async def test_another_releases_bots_are_not_touched(api: tuple[_Api, Fleet]) -> None:
     cluster, fleet = api
     cluster.a_bot(7, "another")
