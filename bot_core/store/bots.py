@@ -253,9 +253,15 @@ class BotStore:
                 await self._event(connection, bot_id, "not_allowed", message, row.status, row.status)
                 await self._tell(connection, row, partial(error_letter, message, name=row.name, priority="HIGH"))
 
-    async def note(self, bot_id: int, kind: str, message: str, *, old: Any = None, new: Any = None) -> None:
-        """Append to `bot_events`."""
+    async def note(
+        self, bot_id: int, kind: str, message: str, *, old: Any = None, new: Any = None, seen: BotRow | None = None
+    ) -> None:
+        """Append to `bot_events`; with `seen` not where the row is another by now."""
         async with self.database.write() as connection:
+            if seen is not None:
+                row = await locked_row(connection, bot_id)
+                if row is None or not same_row(row, seen):
+                    return
             await record_event(connection, bot_id, kind, message, actor=self.actor, old=old, new=new)
 
     @staticmethod

@@ -61,7 +61,7 @@ def plan_held(bot: ObservedTradingBot, hold: Hold, settings: OperatorSettings, n
         return []
     others = [item for item in bot.status.get("conditions") or [] if item.get("type") != REMOVAL_HELD]
     status: dict[str, Any] = {**bot.status, "conditions": [*others, held_condition(bot.status, now, hold.message)]}
-    name = object_name(int(bot.spec.get("botId", 0)))
+    name = str(bot.document["metadata"]["name"])  # its spec may be what somebody edited
     return [PatchStatus(build_status(name, settings, status)), *hold_events(bot, hold)]
 
 

@@ -96,7 +96,8 @@ def _plan_held(observed: Observed, hold: Hold, around: Circumstances) -> list[Ac
     if bot is None or not bot.ours or bot.deleting:
         return []
     kept: list[Action] = []
-    if around.last is not None:
+    # What a person had stopped before its row went is no matter of the brake's.
+    if around.last is not None and (observed.deployment is not None or around.last.asked.run):
         last = replace(around.last, hold=hold)
         kept = _plan_workload(last, observed, bot, around, _place(last, observed, around))
     return [*plan_held(bot, hold, around.settings, around.now), *kept]

@@ -164,6 +164,9 @@ class Reconciler:
 
     async def _write_row(self, action: RowWrite, look: _Look) -> _Look:
         record = await self._writer.write(look.bot_id, action, look.record)
+        if look.record is not None and record.asked.run != look.record.asked.run:
+            # The gate was asked of what the row said before.
+            raise StaleLookError(f"bot {look.bot_id}: its row asks for something else by now")
         return replace(look, record=replace(record, hold=look.around.hold))
 
     async def _delete(self, action: Deletion, look: _Look) -> Observed:

@@ -15,6 +15,7 @@ from bot_operator.actions import (
     WriteRowRefusal,
     WriteRowStopped,
 )
+from bot_operator.cluster import StaleLookError
 from bot_operator.record import BotRecord
 from bot_operator.rows import RowReader
 
@@ -26,13 +27,17 @@ class RowWriter:
         self._disruptions = DisruptionStore(store.database, actor=store.actor)
 
     async def write(self, bot_id: int, action: RowWrite, record: BotRecord | None) -> BotRecord:
-        """The row as it is then; `record` is what the plan was made from."""
+        """The row as it is then; `record` is what the plan was made from.
+
+        Raises StaleLookError for a bot that was silent when it was looked at, and is no longer.
+        """
+        seen_row = record.row if record else None
         match action:
             case NoteRow(kind, message):
-                await self._store.note(bot_id, kind, message)
+                await self._store.note(bot_id, kind, message, seen=seen_row)
             case QuarantineRow(message, failures):
-                failed_on = record.row.config_hash if record else ""
-                await self._store.failed(bot_id, message, quarantine=Quarantine(failures, failed_on))
+                quarantine = Quarantine(failures, seen_row.config_hash if seen_row else "")
+                await self._store.failed(bot_id, message, quarantine=quarantine, seen=seen_row)
             case WriteRowError(message, keep_status, seen):
                 await self._store.failed(bot_id, message, keep_status=keep_status, seen=seen)
             case WriteRowRefusal(message):
@@ -49,8 +54,14 @@ class RowWriter:
         if written is None:
             # Whether the whole table went with it is for a new look to find out before anything is removed.
             raise TransientError(f"bot {bot_id}: its row went away meanwhile")
+        if isinstance(action, NoteRow | QuarantineRow) and record is not None and _has_beaten(written, record):
+            raise StaleLookError(f"bot {bot_id}: its heart has beaten meanwhile")
         return written
 
     async def refused(self, bot_id: int, message: str, *, keep_status: bool) -> None:
         """The API server will not have the bot's object."""
         await self._store.failed(bot_id, message, keep_status=keep_status)
+
+
+def _has_beaten(now: BotRecord, before: BotRecord) -> bool:
+    return not now.row.quarantined and now.row.last_heartbeat != before.row.last_heartbeat

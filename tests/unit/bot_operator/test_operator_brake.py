@@ -1,4 +1,6 @@
 import asyncio
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -69,6 +71,38 @@ async def test_an_emptied_table_stops_nothing_says_so_on_each_bot_by_one_event_a
     for bot_id in fleet:
         await world.reconciler.reconcile(bot_id)
     assert world.cluster.writes == []
+
+
+async def test_a_bot_that_was_stopped_before_its_row_went_is_not_started_by_the_hold(world: "World") -> None:
+    fleet = await _fleet(world)
+    stopped = await world.insert()
+    await world.change(stopped, status="stopped", extra_metadata={"stopped_by": "request"})
+    await _settle(world)
+    await world.delete()
+    await _settle(world)
+    assert sorted(world.cluster.deployments) == [f"bot-{bot_id}" for bot_id in fleet]
+    assert condition(world.cluster.status(fleet[0]), "RemovalHeld")["message"].startswith("the table of bots is empty")
+
+
+async def test_a_stop_that_comes_while_a_bot_is_looked_at_passes_the_gate_too(
+    world: "World", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = await _fleet(world)
+    await _settle(world)
+    observe = world.cluster.observe
+    crashed = json.loads((Path(__file__).parent / "pods" / "crash-loop.json").read_text())
+    world.cluster.show_pod(fleet[0], crashed)  # so that its row is written to
+
+    async def slowly(asked: int) -> Any:
+        found = await observe(asked)
+        for bot_id in fleet:
+            await world.change(bot_id, status="disabled")
+        return found
+
+    monkeypatch.setattr(world.cluster, "observe", slowly)
+    await world.reconciler.reconcile(fleet[0])
+    assert _deleted(world) == []
+    assert _held(world) == [fleet[0]]
 
 
 async def test_the_last_row_of_a_table_is_no_exception(world: "World") -> None:

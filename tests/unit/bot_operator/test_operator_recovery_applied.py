@@ -80,6 +80,27 @@ async def test_a_heartbeat_that_came_just_before_the_look_saves_the_pod(world: "
     assert deleted(world) == []
 
 
+@pytest.mark.parametrize("recoveries", [0, 3])
+async def test_a_heartbeat_that_came_during_the_look_saves_the_pod(
+    world: "World", monkeypatch: pytest.MonkeyPatch, recoveries: int
+) -> None:
+    bot_id = await a_silent_bot(world)
+    for _ in range(recoveries):
+        await mend(world, bot_id)
+    before, observe = len(deleted(world)), world.cluster.observe
+
+    async def slowly(asked: int) -> Any:
+        await world.change(bot_id, last_heartbeat=NOW + timedelta(seconds=121))
+        return await observe(asked)
+
+    monkeypatch.setattr(world.cluster, "observe", slowly)
+    history = await world.history(bot_id)
+    await world.reconciler.reconcile(bot_id)
+    assert len(deleted(world)) == before
+    assert await world.history(bot_id) == history
+    assert not (await world.row(bot_id)).quarantined
+
+
 async def test_a_database_that_was_away_makes_nobody_silent(world: "World", monkeypatch: pytest.MonkeyPatch) -> None:
     bot_id = await world.a_running_bot()
     await world.settle()
