@@ -160,7 +160,9 @@ def tell_update(it: Standing, around: Circumstances, old: Mapping[str, Any]) -> 
         late = "it came up in the end, after it had counted as a failure" if it.reason is Reason.RECOVERED else ""
         return Told(Update.CURRENT, "True", it.reason, late)
     if it.stage is Stage.FAILED:
-        return Told(Update.FAILED, "False", it.reason, failed_message(it.wanted, it.failure))
+        # What it failed on must not become what is wanted by now: that has not been tried.
+        failed = failed_message(it.wanted, it.failure) if it.tried else str(old.get("message", ""))
+        return Told(Update.FAILED, "False", it.reason, failed)
     reason = _waiting_for(it, around.rollout_paused or "")
     before = Reason(old["reason"]) if old.get("reason") in _WAITING else reason
     if reason is Reason.TURN and around.rollout_paused is None:

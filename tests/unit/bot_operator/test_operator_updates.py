@@ -107,6 +107,24 @@ async def test_a_pause_is_told_once_with_the_command_that_ends_it(world: "World"
     assert _made_anew(world) == [f"bot-{first}", f"bot-{second}"]
 
 
+async def test_what_failed_on_the_last_change_is_not_held_against_the_next_one(world: "World") -> None:
+    (bot_id,) = await _a_fleet(world, 1)
+    rollout = {"readySeconds": 60, "pauseAfterFailures": 1}
+    _change(world, **rollout)
+    await world.settle()
+    world.now += timedelta(seconds=61)
+    await world.settle()
+    assert world.cluster.status(bot_id)["update"] == "Failed"
+    _change(world, **rollout)
+    world.settings = some_settings(rollout=rollout)  # what it was before
+    world.restart_operator()
+    for _ in range(2):
+        await world.reconciler.reconcile(bot_id)  # before this process has seen the fleet
+    await world.settle()
+    assert _made_anew(world) == [f"bot-{bot_id}"]
+    assert world.cluster.status(bot_id)["update"] == "Updating"
+
+
 async def test_an_order_on_its_way_is_waited_for_as_a_position_is(world: "World") -> None:
     (bot_id,) = await _a_fleet(world, 1, update_policy="when_flat")
     await an_order(world.database, bot_id, "submitted")
