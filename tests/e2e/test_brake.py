@@ -1,9 +1,7 @@
-import contextlib
 import json
 from collections.abc import Iterable
 from typing import Any
 
-import psycopg
 import pytest
 
 from support.bots import a_document
@@ -77,15 +75,6 @@ def save(fleet: Fleet) -> None:
     fleet.sql("CREATE TABLE saved AS SELECT * FROM trading_bots")
 
 
-def wipe(fleet: Fleet, statement: str) -> None:
-    """Again where the database takes it and a heartbeat for a deadlock."""
-    for _ in range(20):
-        with contextlib.suppress(psycopg.errors.DeadlockDetected):
-            fleet.sql(statement)
-            return
-    pytest.fail(f"deadlocks: {statement}")
-
-
 def restored(where: str = "true") -> str:
     return f"INSERT INTO trading_bots OVERRIDING SYSTEM VALUE SELECT * FROM saved WHERE {where}"
 
@@ -95,7 +84,7 @@ def test_rows_that_vanish_cost_no_pod_and_a_second_read_or_a_person_lets_go(flee
     ids = sorted(uids)
     save(fleet)
 
-    wipe(fleet, "DELETE FROM trading_bots")
+    fleet.sql("DELETE FROM trading_bots")
     message = wait_held(fleet, ids)
     assert "the table of bots is empty" in message
     assert "tradingbot confirm-shrink" in message
@@ -115,7 +104,7 @@ def test_rows_that_vanish_cost_no_pod_and_a_second_read_or_a_person_lets_go(flee
     assert {bot_id: uid_of(fleet, bot_id) for bot_id in ids} == uids
     assert all(fleet.restarts(bot_id) == 0 for bot_id in ids)
 
-    wipe(fleet, "ALTER TABLE trading_bots RENAME TO elsewhere")
+    fleet.sql("ALTER TABLE trading_bots RENAME TO elsewhere")
     assert "the table of bots is missing" in wait_held(fleet, ids)
     fleet.sql("ALTER TABLE elsewhere RENAME TO trading_bots")
     wait_until(lambda: not held(fleet), 180, "the end of the hold")
@@ -125,13 +114,13 @@ def test_rows_that_vanish_cost_no_pod_and_a_second_read_or_a_person_lets_go(flee
 
     half = ids[:3]
     old_dump = f"id IN ({', '.join(map(str, half))})"
-    wipe(fleet, f"BEGIN; TRUNCATE trading_bots CASCADE; {restored(old_dump)}; COMMIT")
+    fleet.sql(f"BEGIN; TRUNCATE trading_bots CASCADE; {restored(old_dump)}; COMMIT")
     assert "second reading" in wait_held(fleet, ids[3:])
     assert {bot_id: uid_of(fleet, bot_id) for bot_id in ids} == uids
     wait_until(lambda: not any(fleet.release.pods(bot_id) for bot_id in ids[3:]), 240, "the second read")
     assert {bot_id: uid_of(fleet, bot_id) for bot_id in half} == {bot_id: uids[bot_id] for bot_id in half}
 
-    wipe(fleet, "TRUNCATE trading_bots CASCADE")
+    fleet.sql("TRUNCATE trading_bots CASCADE")
     code = wait_held(fleet, half).partition("confirm-shrink ")[2].partition("`")[0]
     (confirmed,) = confirm(fleet, code)["confirmed"]
     assert confirmed["bots"] == half

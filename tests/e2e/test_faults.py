@@ -192,8 +192,10 @@ def test_an_orphan_is_removed_and_what_is_not_ours_is_left_alone(fleet: Fleet):
     foreign = [as_foreign(ours, "bot-900001", {}), as_foreign(ours, "bot-900002", {"instance": "another-release"})]
     fleet.release.cluster.apply(*foreign)
     fleet.stop_operator()
-    fleet.sql(f"DELETE FROM trading_bots WHERE id = {orphan}")
-    fleet.start_operator()
+    try:
+        fleet.sql(f"DELETE FROM trading_bots WHERE id = {orphan}")
+    finally:
+        fleet.start_operator()
     wait_until(lambda: not fleet.release.get("deployment", f"bot-{orphan}"), 90, "the orphan's end")
     wait_until(lambda: not fleet.release.get("tradingbot", f"bot-{orphan}"), 30, "its TradingBot's end")
     assert fleet.ready(other)

@@ -49,7 +49,7 @@ def test_a_release_installs_becomes_ready_and_runs_bots(new_release):
     release: Release = new_release()
     release.install()
     operator = release.get("deployment", release.operator)
-    assert operator["status"]["readyReplicas"] == 1
+    assert operator["status"]["readyReplicas"] == operator["spec"]["replicas"] == 2
 
     inserted = release.kubectl("exec", f"deploy/{release.operator}", "--", "tradingbot", "bots", "sample")
     ids = [int(line.split()[0]) for line in inserted.splitlines()]

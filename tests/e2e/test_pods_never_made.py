@@ -26,7 +26,7 @@ async def operator(cluster: Cluster, tmp_path: Path) -> AsyncIterator[LocalOpera
 async def _wait_error(operator: LocalOperator, bot_id: int, begins: str) -> None:
     async with asyncio.timeout(180):
         while True:
-            await operator.reconciler.reconcile(bot_id)
+            await operator.look(bot_id)
             row = await operator.store.get(bot_id)
             assert row is not None
             if row.status == "error" and str(row.extra_metadata["last_error"]).startswith(begins):

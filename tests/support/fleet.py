@@ -10,6 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from bot_core.models.config import parse_config
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
@@ -31,7 +33,11 @@ class Fleet:
     postgres: PostgresServer
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        return self.postgres.execute(statement, database=self.release.database)
+        """Again, as a person would, where the server takes it and a heartbeat for a deadlock."""
+        for _ in range(20):
+            with contextlib.suppress(psycopg.errors.DeadlockDetected):
+                return self.postgres.execute(statement, database=self.release.database)
+        raise AssertionError(f"deadlocks: {statement}")
 
     def insert(self, document: Mapping[str, Any]) -> int:
         async def work() -> int:

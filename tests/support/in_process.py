@@ -26,6 +26,7 @@ from bot_operator.kube import Kube
 from bot_operator.metrics import Metrics
 from bot_operator.naming import GROUP, VERSION, object_name
 from bot_operator.settings import OperatorSettings, ProcessSettings
+from bot_operator.status import Phase
 from bot_operator.transport import Transport
 from support.cluster import Cluster, random_suffix
 from support.operator_builders import a_document, some_settings
@@ -106,13 +107,12 @@ class OwnOperator:
         return {item["metadata"]["name"]: item["message"] for item in (found or {}).get("items", [])}
 
     async def settled(self, bot_ids: list[int], timeout: float = 120) -> None:
-        """Wait until each bot has its Deployment and a phase, and the operator has nothing more to do."""
+        """Wait until each bot says that it gets no pod, which is how it stays, and the operator has no more to do."""
 
         async def done() -> bool:
             observed = await self.kube.observe_all()
             there = [observed[bot] for bot in bot_ids if bot in observed]
-            made = [item for item in there if item.deployment and item.bot and item.bot.phase]
-            failed = [item for item in made if item.deployment and item.deployment.trouble]
+            failed = [item for item in there if item.deployment and item.bot and item.bot.phase == Phase.ERROR]
             return len(failed) == len(bot_ids) and len(self.app.queue) == 0 and await self.quiet()
 
         await eventually(done, timeout, "a settled fleet", every=0.5)
@@ -143,7 +143,8 @@ async def own_operator(
     namespace, release, name = f"tb-e2e-{random_suffix()}", f"r{random_suffix()}", postgres.create_database()
     upgrade(postgres.url(name))
     cluster.apply(*_namespace(namespace))
-    thread = _OperatorThread(some_settings(namespace=namespace, release=release, **settings), postgres.url(name))
+    ours = some_settings(namespace=namespace, release=release, trouble={"graceSeconds": 1}, **settings)
+    thread = _OperatorThread(ours, postgres.url(name))
     hand, database = await Transport.connect(), Database(postgres.url(name))
     try:
         await thread.begin()

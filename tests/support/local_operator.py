@@ -46,6 +46,11 @@ class LocalOperator:
     def reconciler(self) -> Reconciler:
         return self.app.reconciler
 
+    async def look(self, bot_id: int) -> None:
+        """At the fleet, and then at this bot."""
+        assert await self.app.watcher._looks.everything()
+        await self.reconciler.reconcile(bot_id)
+
     async def project(self) -> None:
         await self.app.watcher._project()
 
