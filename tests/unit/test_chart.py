@@ -389,7 +389,8 @@ def test_a_second_url_leads_operator_and_bots_past_pgbouncer(chart):
 
 def test_the_secret_of_cloudnativepg_is_taken_as_it_is(chart):
     example = CHART / "examples" / "cloudnativepg.yaml"
-    cluster, pooler = yaml.safe_load_all(example.read_text(encoding="utf-8"))
+    cluster = yaml.safe_load(example.read_text(encoding="utf-8"))
+    pooler = yaml.safe_load(example.with_name("cloudnativepg-pooler.yaml").read_text(encoding="utf-8"))
     assert (cluster["kind"], cluster["apiVersion"], pooler["kind"]) == ("Cluster", "postgresql.cnpg.io/v1", "Pooler")
     assert pooler["spec"]["cluster"]["name"] == cluster["metadata"]["name"]
     # The operator of CloudNativePG documents the Secret <cluster>-app and its keys.

@@ -47,6 +47,8 @@ def differences(values: Any, schema: dict[str, Any], path: str = "values") -> It
             yield f"{path}: {values!r} is none of the enum"
         return
     kind = schema.get("type")
+    if isinstance(kind, list):  # what may be written as text or as a number: values.yaml writes the first
+        kind = kind[0]
     if kind is None or not isinstance(values, _TYPES[kind]) or (kind != "boolean" and isinstance(values, bool)):
         yield f"{path}: {values!r} is no {kind}"
         return

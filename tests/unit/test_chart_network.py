@@ -68,6 +68,23 @@ def test_each_policy_selects_the_pods_that_it_is_for_and_no_other_releases(chart
         assert not [policy for policy, spec in found.items() if selected(spec["podSelector"], foreign)]
 
 
+@pytest.mark.parametrize("opened", [{"to": [], "ports": []}, {"ports": []}, {"ports": None}])
+def test_an_empty_list_of_ports_opens_nothing(chart, opened):
+    closed = {"enabled": True, "venues": opened, "notifications": opened}
+    found = policies(chart, {**EXISTING, "notifications": {"enabled": True}, "networkPolicy": closed})
+    assert ports_of(found["bots"]) == {53, 5432, 6432}
+    assert ports_of(found["operator"]) == {53, 5432, 6432, 443, 6443}
+    rules = [rule for spec in found.values() for rule in spec.get("egress", [])]
+    assert all(rule["ports"] for rule in rules), "to Kubernetes a rule without ports opens them all"
+
+
+@pytest.mark.parametrize("name", ["dns", "apiServer", "database"])
+@pytest.mark.parametrize("ports", [[], None])
+def test_what_nothing_works_without_needs_a_port(chart, name, ports):
+    said = chart.refusal({**EXISTING, "networkPolicy": {"enabled": True, name: {"ports": ports}}})
+    assert f"/networkPolicy/{name}" in said
+
+
 def test_bots_reach_no_private_network_unless_it_is_opened(chart):
     bots = policies(chart, {**EXISTING, "networkPolicy": {"enabled": True}})["bots"]
     (venues,) = [rule for rule in bots["egress"] if {port["port"] for port in rule["ports"]} == {443, 9443}]

@@ -12,20 +12,27 @@
 {{- define "tradingbot.selectorLabels" -}}
 {{- $root := index . 0 -}}
 app.kubernetes.io/name: tradingbot-operator
-app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/instance: {{ $root.Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 
-{{/* Labels of the chart's own objects. None is labelled as managed by the operator: it must never touch them. */}}
+{{/*
+Labels of the chart's own objects: (list $ "operator"), and as a third, further ones. A key is there once, and the further one wins.
+None is labelled as managed by the operator: it must never touch them.
+*/}}
 {{- define "tradingbot.labels" -}}
 {{- $root := index . 0 -}}
-{{ include "tradingbot.selectorLabels" . }}
-app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ $root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name ($root.Chart.Version | replace "+" "_") }}
-{{- with $root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $further := dict -}}
+{{- if gt (len .) 2 -}}
+{{- $further = default dict (index . 2) -}}
+{{- end -}}
+{{- $own := dict
+  "app.kubernetes.io/version" $root.Chart.AppVersion
+  "app.kubernetes.io/managed-by" $root.Release.Service
+  "helm.sh/chart" (printf "%s-%s" $root.Chart.Name ($root.Chart.Version | replace "+" "_"))
+-}}
+{{- $found := include "tradingbot.selectorLabels" . | fromYaml -}}
+{{- merge dict $further $found $own (default dict $root.Values.commonLabels) | toYaml -}}
 {{- end }}
 
 {{/* repository:tag of an image: (list $ .Values.bot.image). */}}
@@ -34,8 +41,9 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name ($root.Chart.Version | replace
 {{- printf "%s:%s" $image.repository (default $root.Chart.AppVersion $image.tag) -}}
 {{- end }}
 
+{{/* At most 52 characters: a pod of a StatefulSet has the label NAME-REVISION, ten more and a dash, and a label has 63 at most. */}}
 {{- define "tradingbot.postgresqlName" -}}
-{{ include "tradingbot.fullname" . }}-postgresql
+{{ include "tradingbot.fullname" . | trunc 41 | trimSuffix "-" }}-postgresql
 {{- end }}
 
 {{/* The Secret that holds the database URL; here the one choice that a release must make is checked. */}}
@@ -131,14 +139,30 @@ capabilities:
 {{ include "tradingbot.databaseSecret" . }}
 {{ .Values.notifications.existingSecret }}
 {{ .Values.monitoring.podMonitor.tokenSecret.name }}
+{{ .Values.monitoring.serviceMonitor.tokenSecret.name }}
 {{- range .Values.imagePullSecrets }}
 {{ .name }}
 {{- end }}
-{{- range concat .Values.bot.env .Values.notifications.env }}
-{{ dig "valueFrom" "secretKeyRef" "name" "" . }}
+{{- range list .Values.operator.env .Values.bot.env .Values.notifications.env }}
+{{- range . }}
+{{- with .valueFrom }}
+{{- with .secretKeyRef }}
+{{ .name }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- range .Values.bot.volumes }}
-{{ dig "secret" "secretName" "" . }}
+{{- with .secret }}
+{{ .secretName }}
+{{- end }}
+{{- with .projected }}
+{{- range .sources }}
+{{- with .secret }}
+{{ .name }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -156,6 +180,41 @@ capabilities:
 {{- end -}}
 {{- end -}}
 {{- toJson $prefixes -}}
+{{- end }}
+
+{{/* A quantity as a number of cores or bytes; the schema has seen to its form. */}}
+{{- define "tradingbot.amount" -}}
+{{- $factors := dict "" 1 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- $suffix := regexFind "[A-Za-z]*$" . -}}
+{{- mulf (trimSuffix $suffix .) (get $factors $suffix) -}}
+{{- end }}
+
+{{/* What rows may ask for, with quantities within the operator's own bounds, and as text where they were written as numbers. */}}
+{{- define "tradingbot.policy" -}}
+{{- $policy := deepCopy .Values.bot.policy -}}
+{{- range $key, $bounds := dict "maxCpu" (list "1m" "1000") "maxMemory" (list "16Mi" "16Ti") -}}
+{{- if hasKey $policy $key -}}
+{{- $value := index $policy $key -}}
+{{- if not (kindIs "string" $value) -}}
+{{- $value = ternary (int64 $value | toString) (toString $value) (eq (float64 $value) (floor $value)) -}}
+{{- end -}}
+{{- $amount := include "tradingbot.amount" $value | float64 -}}
+{{- if or (lt $amount (include "tradingbot.amount" (first $bounds) | float64)) (gt $amount (include "tradingbot.amount" (last $bounds) | float64)) -}}
+{{- fail (printf "bot.policy.%s: %s is out of range; allowed: %s to %s" $key $value (first $bounds) (last $bounds)) -}}
+{{- end -}}
+{{- $_ := set $policy $key $value -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $policy -}}
+{{- end }}
+
+{{/* How replicas elect their leader. It must be able to renew twice before it stops writing, after seven tenths of its lease. */}}
+{{- define "tradingbot.leader" -}}
+{{- $leader := .Values.operator.leader -}}
+{{- if gt (mulf $leader.renewSeconds 20) (mulf $leader.leaseSeconds 7) -}}
+{{- fail (printf "operator.leader: renewSeconds %v is too long for leaseSeconds %v: at most %v, seven twentieths of it" $leader.renewSeconds $leader.leaseSeconds (mulf $leader.leaseSeconds 0.35)) -}}
+{{- end -}}
+{{- merge (dict "enabled" true "leaseName" (include "tradingbot.fullname" .) "deployment" (include "tradingbot.fullname" .)) $leader | toJson -}}
 {{- end }}
 
 {{/* What the operator reads: settings.json. It holds no secret, only the name of one. */}}
@@ -186,7 +245,7 @@ capabilities:
   "env" $env
   "terminationGracePeriodSeconds" $bot.terminationGracePeriodSeconds
   "credentials" (dict "secretPrefixes" (include "tradingbot.secretPrefixes" . | fromJsonArray))
-  "policy" $bot.policy
+  "policy" (include "tradingbot.policy" . | fromJson)
 -}}
 {{- dict
   "namespace" .Release.Namespace
@@ -201,6 +260,6 @@ capabilities:
   "trouble" .Values.trouble
   "recovery" .Values.recovery
   "rollout" .Values.rollout
-  "leader" (merge (dict "enabled" true "leaseName" (include "tradingbot.fullname" .) "deployment" (include "tradingbot.fullname" .)) .Values.operator.leader)
+  "leader" (include "tradingbot.leader" . | fromJson)
 | toPrettyJson -}}
 {{- end }}

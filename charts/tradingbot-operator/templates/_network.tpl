@@ -1,11 +1,12 @@
 {{/* Labels that the operator gives every bot's pod. */}}
 {{- define "tradingbot.botSelectorLabels" -}}
 app.kubernetes.io/name: tradingbot
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
-{{/* An egress rule of peers and TCP ports: {to, ports}. */}}
+{{/* An egress rule of peers and TCP ports: {to, ports}. None without a port: to Kubernetes, a rule without ports opens them all. */}}
 {{- define "tradingbot.opened" -}}
+{{- if .ports -}}
 - ports:
     {{- range .ports }}
     - {protocol: TCP, port: {{ . }}}
@@ -14,6 +15,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   to:
     {{- toYaml . | nindent 4 }}
   {{- end }}
+{{- end -}}
 {{- end }}
 
 {{- define "tradingbot.dnsEgress" -}}

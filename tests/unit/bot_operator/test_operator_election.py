@@ -216,7 +216,9 @@ def test_an_error_of_the_work_ends_the_leadership_in_order() -> None:
     run_virtually(tell())
 
 
-@pytest.mark.parametrize(("lease", "renew", "good"), [(10, 2, True), (10, 3.5, True), (10, 4, False), (3, 2, False)])
+@pytest.mark.parametrize(
+    ("lease", "renew", "good"), [(10, 2, True), (10, 3.5, True), (6, 2.1, True), (10, 4, False), (3, 2, False)]
+)
 def test_renewals_that_come_too_late_are_refused_as_settings(lease: int, renew: float, good: bool) -> None:
     if good:
         LeaderSettings(lease_seconds=lease, renew_seconds=renew)
