@@ -1,6 +1,6 @@
 """The port to the cluster: what the operator needs of it, and no more. It knows no client."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from bot_core.models.errors import InvalidBotError, TransientError
@@ -41,8 +41,8 @@ class Cluster(Protocol):
     async def observe(self, bot_id: int) -> Observed:
         """Everything of one bot, including an object of its name that is not ours."""
 
-    async def observe_all(self) -> dict[int, Observed]:
-        """Everything of ours, each kind listed once."""
+    async def observe_all(self, on_page: Callable[[], None] = lambda: None) -> dict[int, Observed]:
+        """Everything of ours, each kind listed once; `on_page` hears that the reading gets on."""
 
     async def tradingbots(self) -> dict[int, ObservedTradingBot]:
         """The TradingBots of ours alone, listed once."""

@@ -93,7 +93,8 @@ class Election:
         self._sighting = sighted(self._sighting, lease, self._fence.clock())
         step = next_step(self._sighting, self._identity, self._settings.lease_seconds, self._fence.clock())
         if step is Step.WAIT:
-            self._tell(lease.holder if lease else "")
+            waits_for = self._sighting.lease
+            self._tell(waits_for.holder if waits_for else "")
             return None
         try:
             held = await (
@@ -132,19 +133,25 @@ class Election:
             await asyncio.sleep(min(_RETRY_SECONDS, self._settings.renew_seconds))
 
     async def _still_held(self) -> LeaseRecord:
-        """The Lease as it is: somebody changed it, or an answer to our own change was lost."""
+        """The Lease as it is: somebody changed it, or an answer to our own change was lost.
+
+        One that somebody deleted is made anew, while all who saw it here still wait for it to lapse.
+        """
         while True:
             try:
                 async with asyncio.timeout(max(self._fence.seconds_left, 0)):
                     lease = await self._leases.read()
+                    if lease is None:
+                        lease = await self._leases.create(self._identity)
+                        _log.warning("lease_made_anew", identity=self._identity, why="somebody deleted it")
             except (TradingBotError, TimeoutError) as error:
                 if not self._fence.is_open:
                     raise LeadershipLostError("the lease changed and could not be read in time") from error
                 await asyncio.sleep(min(_RETRY_SECONDS, self._settings.renew_seconds))
                 continue
-            if lease is None or lease.holder != self._identity:
+            if lease.holder != self._identity:
                 self._fence.close()
-                raise LeadershipLostError(f"the lease is not ours any more; its holder: {lease and lease.holder}")
+                raise LeadershipLostError(f"the lease is not ours any more; its holder: {lease.holder}")
             return lease
 
     async def _release(self) -> None:

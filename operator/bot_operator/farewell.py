@@ -17,7 +17,7 @@ import structlog
 from bot_core.logs import configure_logging
 from bot_core.models.errors import FatalError, TransientError
 from bot_operator.kube import Kube
-from bot_operator.naming import INSTANCE_LABEL, NAME_LABEL, object_name, selector
+from bot_operator.naming import INSTANCE_LABEL, NAME_LABEL, object_name, owner_labels, selector
 from bot_operator.observed import Observed
 from bot_operator.transport import Transport
 
@@ -109,7 +109,18 @@ async def _step(fleet: Fleet) -> str:
     await fleet.delete(bots)
     named = ", ".join(object_name(bot_id) for bot_id in sorted(bots)[:_NAMED])
     more = f" and {len(bots) - _NAMED} more" if len(bots) > _NAMED else ""
-    return f"not ended yet: {named}{more}" if bots else ""
+    return f"not ended yet: {named}{more}{_remedy(fleet, bots)}" if bots else ""
+
+
+def _remedy(fleet: Fleet, bots: Mapping[int, Observed]) -> str:
+    """A command for pods that a Deployment left behind: what ends them is no right of the account that this runs as."""
+    orphans = [object_name(bot_id) for bot_id, seen in sorted(bots.items()) if seen.orphans]
+    if not orphans:
+        return ""
+    return (
+        f"; no Deployment is left to end the pods of {', '.join(orphans[:_NAMED])}: kubectl delete replicasets,pods"
+        f" --namespace={fleet.namespace} --selector={selector(owner_labels(fleet.release))}"
+    )
 
 
 async def run(options: argparse.Namespace) -> int:

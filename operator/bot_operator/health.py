@@ -24,6 +24,7 @@ class _Tries:
         self._last_succeeded = False
 
     def tried(self) -> None:
+        """It begins, or gets on: one that takes long is not one that hangs."""
         self._tried_at = self._monotonic()
 
     def succeeded(self) -> None:
@@ -56,7 +57,7 @@ class SweepHealth(_Tries):
     what = "the last whole sweep"
 
     def __init__(self, poll_seconds: float, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        # A sweep may take long in itself: two time-outs of the database and many of the API server.
+        # From one step of a sweep to the next: two time-outs of the database, or one of the API server for each page.
         super().__init__(max(_SHORTEST_OVERDUE, 3 * poll_seconds), monotonic=monotonic)
 
     def began(self) -> None:

@@ -1,5 +1,6 @@
 """The Kubernetes API as the operator's `Cluster`. It decides nothing."""
 
+from collections.abc import Callable
 from typing import Any
 
 from bot_operator.cluster import ClusterUnavailableError, Held, StaleLookError
@@ -24,6 +25,7 @@ from bot_operator.observed import (
 )
 from bot_operator.ownership import disowning_patch, restoring_patch
 from bot_operator.transport import Transport
+from bot_operator.turns import in_turns
 
 _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
@@ -57,23 +59,23 @@ class Kube:
             pods=tuple(parse_pod(pod) for pod in pods),
         )
 
-    async def observe_all(self) -> dict[int, Observed]:
+    async def observe_all(self, on_page: Callable[[], None] = lambda: None) -> dict[int, Observed]:
         ours = selector(owner_labels(self._release))
-        bots = _by_bot(await self._list(self._bots, ours), named=True)
-        deployments = _by_bot(await self._list(self._deployments, ours), named=True)
-        pods = _by_bot(await self._list(self._pods, ours), named=False)
+        bots = _by_bot(await self._list(self._bots, ours, on_page), named=True)
+        deployments = _by_bot(await self._list(self._deployments, ours, on_page), named=True)
+        pods = _by_bot(await self._list(self._pods, ours, on_page), named=False)
         return {
             bot_id: Observed(
                 bot=_first([parse_tradingbot(item, self._release) for item in bots.get(bot_id, [])]),
                 deployment=_first([parse_deployment(item, self._release) for item in deployments.get(bot_id, [])]),
                 pods=tuple(parse_pod(item) for item in pods.get(bot_id, [])),
             )
-            for bot_id in bots.keys() | deployments.keys() | pods.keys()
+            async for bot_id in in_turns(bots.keys() | deployments.keys() | pods.keys())
         }
 
     async def tradingbots(self) -> dict[int, ObservedTradingBot]:
         bots = _by_bot(await self._list(self._bots, selector(owner_labels(self._release))), named=True)
-        return {bot_id: parse_tradingbot(items[0], self._release) for bot_id, items in bots.items()}
+        return {bot_id: parse_tradingbot(found[0], self._release) async for bot_id, found in in_turns(bots.items())}
 
     async def apply_tradingbot(self, manifest: Document, held: Held) -> ObservedTradingBot:
         return parse_tradingbot(await self._apply(self._bots, manifest, held), self._release)
@@ -111,13 +113,14 @@ class Kube:
     async def _get(self, path: str) -> Document | None:
         return await self._transport.request("GET", path)
 
-    async def _list(self, path: str, labels: str) -> list[Document]:
+    async def _list(self, path: str, labels: str, on_page: Callable[[], None] = lambda: None) -> list[Document]:
         items: list[Document] = []
         query = {"labelSelector": labels, "limit": str(_PAGE)}
         while True:
             page = await self._transport.request("GET", path, query)
             if page is None:
                 raise ClusterUnavailableError(f"GET {path}: the API server does not know this kind of object")
+            on_page()
             items += page.get("items") or []
             more = (page.get("metadata") or {}).get("continue")
             if not more:

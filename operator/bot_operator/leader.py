@@ -21,10 +21,14 @@ class LeaseRecord:
 
 @dataclass(frozen=True)
 class Sighting:
-    """A Lease, or its absence, and when on the reader's clock it was first seen like this."""
+    """A Lease, or its absence, and when on the reader's clock it was first seen like this.
+
+    `gone`: somebody deleted it; `lease` is what it was, whose holder may not know of that yet.
+    """
 
     lease: LeaseRecord | None
     since: float
+    gone: bool = False
 
 
 class Step(StrEnum):
@@ -38,8 +42,13 @@ class Step(StrEnum):
 
 def sighted(last: Sighting | None, lease: LeaseRecord | None, now: float) -> Sighting:
     """Note what was read: what has not changed keeps the time at which it was first seen."""
-    same = last is not None and lease is not None and last.lease is not None and last.lease.version == lease.version
-    return Sighting(lease, last.since if last is not None and same else now)
+    before = None if last is None else last.lease
+    if last is None or before is None:
+        return Sighting(lease, now)
+    if lease is None:
+        # Counted from here, not from what was seen before: it may have been renewed in between.
+        return last if last.gone else Sighting(before, now, gone=True)
+    return Sighting(lease, last.since if before.version == lease.version and not last.gone else now)
 
 
 def lapses_at(sighting: Sighting, usual_seconds: float) -> float:
@@ -54,7 +63,7 @@ def next_step(sighting: Sighting, identity: str, usual_seconds: float, now: floa
     if lease is None:
         return Step.CREATE
     if lease.holder == identity:
-        return Step.RENEW
+        return Step.CREATE if sighting.gone else Step.RENEW
     if not lease.holder or now >= lapses_at(sighting, usual_seconds):
-        return Step.TAKE
+        return Step.CREATE if sighting.gone else Step.TAKE
     return Step.WAIT

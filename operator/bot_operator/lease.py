@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from bot_operator.cluster import ClusterUnavailableError
+from bot_operator.cluster import ClusterUnavailableError, StaleLookError
 from bot_operator.leader import LeaseRecord
 from bot_operator.manifests import Document
 from bot_operator.naming import MANAGER, owner_labels
@@ -30,7 +30,9 @@ class Leases:
         document = self._document(holder, acquired=_now(), transitions=0)
         document["metadata"] |= await self._ownership()
         made = await self._transport.request("POST", self._leases, _QUERY, document)
-        return _parse(self._there(made))
+        if made is None:
+            raise ClusterUnavailableError(f"{self._leases}: not found; is the namespace there?")
+        return _parse(made)
 
     async def write(self, old: LeaseRecord, holder: str) -> LeaseRecord:
         """Take, renew, or with an empty `holder` release it, unless anybody changed it since it was read."""
@@ -40,7 +42,10 @@ class Leases:
         )
         document["metadata"]["resourceVersion"] = old.version
         document["metadata"] |= await self._ownership() if taken else {}
-        return _parse(self._there(await self._transport.request("PATCH", self._path, _QUERY, document, _MERGE)))
+        written = await self._transport.request("PATCH", self._path, _QUERY, document, _MERGE)
+        if written is None:
+            raise StaleLookError(f"{self._path}: it is gone")
+        return _parse(written)
 
     async def aclose(self) -> None:
         await self._transport.aclose()
@@ -77,11 +82,6 @@ class Leases:
                 {"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "uid": found["metadata"]["uid"]}
             ]
         }
-
-    def _there(self, document: Document | None) -> Document:
-        if document is None:
-            raise ClusterUnavailableError(f"{self._path}: it is gone")
-        return document
 
 
 _MERGE = "application/merge-patch+json"

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from bot_core.models.config import BotConfig, UpdatePolicy
@@ -53,8 +54,7 @@ def build_tradingbot(record: BotRecord, settings: OperatorSettings) -> Document:
 
 def build_spec(record: BotRecord) -> Document:
     """The row's projection. An invalid document is shown as far as it can be read; what can't be is empty."""
-    row = record.row
-    config = record.parsed.config
+    row, config = record.row, record.parsed.config
     shown = _of_document(row.document or {}) if config is None else _of_config(config)
     return {
         "botId": row.id,
@@ -312,6 +312,7 @@ def template_hash(template: Document) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+@lru_cache
 def fleet_revision(settings: OperatorSettings) -> str:
     """A short hash of what all pods of the release have in common, as a bot without wishes of its own would get it."""
     return template_hash(build_pod_template(Workload.of([0]), settings))[:12]
@@ -321,8 +322,7 @@ def build_event(
     bot_id: int, uid: str, settings: OperatorSettings, *, kind: str, reason: str, message: str, now: datetime
 ) -> Document:
     """An Event on the TradingBot. `kind` is Normal or Warning; the name is unique by its time."""
-    name = object_name(bot_id)
-    at = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    name, at = object_name(bot_id), now.strftime("%Y-%m-%dT%H:%M:%SZ")
     involved = {"apiVersion": API_VERSION, "kind": "TradingBot", "name": name, "namespace": settings.namespace}
     return {
         "apiVersion": "v1",

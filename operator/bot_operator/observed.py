@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot_operator.naming import CONFIRM_SHRINK, PLACEMENT, REVISION, TEMPLATE_HASH, is_ours
+from bot_operator.naming import CONFIRM_SHRINK, PLACEMENT, REVISION, TEMPLATE_HASH, is_ours, labelled_bot_id
 from bot_operator.trouble import (
     Disruption,
     Patience,
@@ -52,6 +52,11 @@ class ObservedDeployment:
     seen: bool = True  # its controller has seen it as it is now
     rolled: bool = True  # and its pods are of its template as it is now
 
+    @property
+    def adopts(self) -> bool:
+        """Whether it is there only to end the pods that another left behind (see `adoption`)."""
+        return self.ours and not self.deleting and not self.replicas and not self.template_hash
+
 
 @dataclass(frozen=True)
 class ObservedPod:
@@ -73,6 +78,7 @@ class ObservedPod:
     disruption: Disruption | None = None
     uid: str = ""
     end_due: str = ""
+    bot_id: int = 0
 
     @property
     def failing(self) -> bool:
@@ -90,8 +96,17 @@ class Observed:
 
     @property
     def runs(self) -> bool:
-        """Whether it has a Deployment of ours that stays: what the safety brake counts."""
-        return self.deployment is not None and self.deployment.ours and not self.deployment.deleting
+        """Whether it has a Deployment of ours that stays, or pods that outlived it: what the safety brake counts."""
+        if self.deployment is None or self.deployment.adopts:
+            return bool(self.orphans)
+        return self.deployment.ours and not self.deployment.deleting
+
+    @property
+    def orphans(self) -> tuple[ObservedPod, ...]:
+        """Pods that stay although their Deployment is gone."""
+        if self.deployment is not None and not self.deployment.adopts:
+            return ()
+        return tuple(pod for pod in self.pods if not pod.deleting)
 
     @property
     def nothing(self) -> bool:
@@ -167,6 +182,7 @@ def parse_pod(document: Mapping[str, Any]) -> ObservedPod:
         disruption=pod_disruption(document),
         uid=str(meta.get("uid", "")),
         end_due=str(meta.get("deletionTimestamp", "")),
+        bot_id=labelled_bot_id(_mapping(meta, "labels")) or 0,
     )
 
 

@@ -10,7 +10,6 @@ from bot_operator.actions import (
     Action,
     ApplyDeployment,
     ApplyTradingBot,
-    DeleteDeployment,
     DeletePod,
     DeleteTradingBot,
     EmitEvent,
@@ -21,6 +20,7 @@ from bot_operator.actions import (
     RestoreStatus,
     RestoreTradingBot,
 )
+from bot_operator.adoption import plan_end
 from bot_operator.brake import hold_events, plan_held
 from bot_operator.credentials import explained
 from bot_operator.drift import Drift, find_drift, foreign_status, keeping_template, template_outdated
@@ -43,7 +43,7 @@ _MOST_FIELDS = 8
 def plan_bot(record: BotRecord | None, observed: Observed, around: Circumstances) -> list[Action]:
     """The next steps for a bot; empty when all is as its row asks. `record` is None when there is no row."""
     if record is None:
-        return _plan_removal(observed) if around.hold is None else _plan_held(observed, around.hold, around)
+        return _plan_removal(observed, around) if around.hold is None else _plan_held(observed, around.hold, around)
     bot = observed.bot
     if bot is not None and not bot.ours:
         return plan_row_error(record, name_taken("TradingBot", record.row.id), bot.uid, "NameTaken")
@@ -107,11 +107,9 @@ def _place(record: BotRecord, observed: Observed, around: Circumstances) -> Plac
     return place(record, observed.deployment.placement if observed.deployment else None, around.settings)
 
 
-def _plan_removal(observed: Observed) -> list[Action]:
-    actions: list[Action] = []
-    deployment, bot = observed.deployment, observed.bot
-    if deployment is not None and deployment.ours and not deployment.deleting:
-        actions.append(DeleteDeployment(deployment.uid, "its row is gone"))
+def _plan_removal(observed: Observed, around: Circumstances) -> list[Action]:
+    actions = plan_end(observed, around.settings, "its row is gone")
+    bot = observed.bot
     if bot is not None and bot.ours and not bot.deleting:
         actions.append(DeleteTradingBot(bot.uid, "its row is gone"))
     return actions
@@ -158,12 +156,12 @@ def _plan_workload(  # a table: one line, one case
     if deployment is not None and (not deployment.ours or deployment.deleting):
         return []
     if not record.desired.run:
-        return [DeleteDeployment(deployment.uid, record.desired.reason)] if deployment else []
+        return plan_end(observed, around.settings, record.desired.reason)
     if placement.shape is None:
         return []  # nothing that may run, or a pod whose shape can't be told any more: it is left as it is
     workload = Workload.of([record.row.id])
     manifest = build_deployment(workload, around.settings, placement.shape, owner_uid=bot.uid)
-    if deployment is None:
+    if deployment is None or deployment.adopts:
         return [ApplyDeployment(manifest)]
     return _plan_drift(deployment, manifest, bot, around)
 

@@ -197,6 +197,10 @@ class OperatorSettings(_Settings):
     status_seconds: float = Field(default=15, gt=0)
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$")
 
+    def __hash__(self) -> int:
+        """By identity: there is one in a process, and what is derived from it alone is kept by it."""
+        return id(self)
+
 
 def load_settings(environ: Mapping[str, str]) -> OperatorSettings:
     """Read the file that OPERATOR_SETTINGS names. Raises FatalError that says what is wrong with it."""

@@ -118,7 +118,7 @@ def stand(record: BotRecord, observed: Observed, settings: OperatorSettings, now
     deployment, bot = observed.deployment, observed.bot
     if bot is None or not bot.ours or bot.deleting or not record.asked.run or record.hold is not None:
         return None
-    if deployment is None or not deployment.ours or deployment.deleting:
+    if deployment is None or not deployment.ours or deployment.deleting or deployment.adopts:
         return None
     shape = place(record, deployment.placement, settings).shape
     if shape is None:

@@ -1,7 +1,7 @@
 """One look at everything: every row and every object, each listed once. It only names bots to look at.
 
 A sweep changes nothing: whoever looks at a bot reads its row and objects again. So a stale sweep does no harm, and
-one that fails does nothing at all.
+one that fails does nothing at all. Others have their turn between one bot and the next.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,6 +26,7 @@ from bot_operator.rollout import Update
 from bot_operator.rows import RowReader
 from bot_operator.settings import OperatorSettings
 from bot_operator.standing import Standing, stand
+from bot_operator.turns import in_turns
 from bot_operator.waves import Waves
 from bot_operator.workqueue import WorkQueue
 
@@ -70,9 +71,10 @@ class Sweep:
             self._health.failed()
             return False
         records = {bot_id: self._with_hold(record, seen.get(bot_id), showing) for bot_id, record in records.items()}
-        self._waves.swept(self._standings(records, seen), mark)
+        self._waves.swept(await self._standings(records, seen), mark)
         await self._tell_pause(seen)
-        for bot_id in sorted(records.keys() | seen.keys()):
+        async for bot_id in in_turns(sorted(records.keys() | seen.keys())):
+            self._health.tried()
             self._heartbeats.look(bot_id, records.get(bot_id), seen.get(bot_id, Observed()))
             if self._needs_a_look(records.get(bot_id), bot_id, seen.get(bot_id, Observed()), showing):
                 self._queue.add(bot_id, news=False)
@@ -89,9 +91,10 @@ class Sweep:
             return record
         return replace(record, hold=hold_of(showing, record.row.id, self._settings))
 
-    def _standings(self, records: Mapping[int, BotRecord], seen: Mapping[int, Observed]) -> dict[int, Standing]:
+    async def _standings(self, records: Mapping[int, BotRecord], seen: Mapping[int, Observed]) -> dict[int, Standing]:
         found = {}
-        for bot_id in records.keys() & seen.keys():
+        async for bot_id in in_turns(records.keys() & seen.keys()):
+            self._health.tried()
             try:
                 standing = stand(records[bot_id], seen[bot_id], self._settings, self._now())
             except Exception:  # noqa: BLE001, S112  # as below
@@ -145,6 +148,7 @@ class Sweep:
             self._heartbeats.blind()
             _log.warning("rows_not_read", error=str(error), what="nothing is removed")
             return {} if isinstance(error, SchemaMissingError) and await self._table_missing() else None
+        self._health.tried()
         self._metrics.rows_read()
         return records
 
@@ -166,7 +170,7 @@ class Sweep:
 
     async def _read_cluster(self) -> dict[int, Observed] | None:
         try:
-            return await self._cluster.observe_all()
+            return await self._cluster.observe_all(self._health.tried)
         except TradingBotError as error:
             self._metrics.read_failed("cluster")
             self._heartbeats.blind()

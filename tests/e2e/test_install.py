@@ -48,8 +48,11 @@ def test_the_definition_is_established_and_prints_the_fleet(cluster: Cluster):
 def test_a_release_installs_becomes_ready_and_runs_bots(new_release):
     release: Release = new_release()
     release.install()
-    operator = release.get("deployment", release.operator)
-    assert operator["status"]["readyReplicas"] == operator["spec"]["replicas"] == 2
+
+    def ready() -> int:
+        return int(release.get("deployment", release.operator)["status"].get("readyReplicas", 0))
+
+    wait_until(lambda: ready() == 2, 60, "both operators ready")  # Helm waits for one
 
     inserted = release.kubectl("exec", f"deploy/{release.operator}", "--", "tradingbot", "bots", "sample")
     ids = [int(line.split()[0]) for line in inserted.splitlines()]

@@ -253,13 +253,13 @@ def test_the_definition_is_upgraded_and_rolled_back_with_the_release_and_outlive
 
 def rights(release: Release, account: str) -> list[str]:
     """`kubectl auth can-i --list` without what every account may, names of the release replaced."""
-    name = f"--as=system:serviceaccount:{release.namespace}:{account}"
-    lines = release.kubectl("auth", "can-i", "--list", "--no-headers", name).splitlines()
-    everybody = release.kubectl(
-        "auth", "can-i", "--list", "--no-headers", f"--as=system:serviceaccount:{release.namespace}:nobody"
-    )
-    mine = [re.sub(r"\s+", " ", line).strip() for line in lines if line not in everybody.splitlines()]
-    return sorted(line.replace(release.name, "RELEASE") for line in mine)
+
+    def listed(name: str) -> set[str]:
+        subject = f"--as=system:serviceaccount:{release.namespace}:{name}"
+        lines = release.kubectl("auth", "can-i", "--list", "--no-headers", subject).splitlines()
+        return {re.sub(r"\s+", " ", line).strip() for line in lines}  # the columns are as wide as their widest word
+
+    return sorted(line.replace(release.name, "RELEASE") for line in listed(account) - listed("nobody"))
 
 
 def test_each_account_has_the_rights_of_the_golden_list(new_release, golden):

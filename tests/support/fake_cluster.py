@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 from bot_operator.cluster import ClusterUnavailableError, Held, RefusedObjectError, StaleLookError
@@ -45,8 +46,9 @@ class FakeCluster:
             pods=tuple(parse_pod(pod) for pod in self.pods.values() if _bot_id(pod) == bot_id),
         )
 
-    async def observe_all(self) -> dict[int, Observed]:
+    async def observe_all(self, on_page: Callable[[], None] = lambda: None) -> dict[int, Observed]:
         self._answer()
+        on_page()
         everything = [*self.bots.values(), *self.deployments.values(), *self.pods.values()]
         ours = [item for item in everything if is_ours(item["metadata"]["labels"], self._release)]
         return {bot_id: await self.observe(bot_id) for item in ours if (bot_id := _bot_id(item)) is not None}

@@ -158,7 +158,9 @@ class ClusterBuilder:
             reason, _, words = changes["trouble"].partition(": ")
             changes["trouble"] = Trouble(reason, words, Patience.NONE if failing else Patience.SOME)
         name = f"bot-{self.of.row.id}-abc"
-        pod = ObservedPod(name=name, created="2026-03-01T11:00:00Z", started=True, uid=f"uid-of-{name}")
+        pod = ObservedPod(
+            name=name, created="2026-03-01T11:00:00Z", started=True, uid=f"uid-of-{name}", bot_id=self.of.row.id
+        )
         return self._with(pods=(*self.observed.pods, replace(pod, **changes)))
 
     def running(self) -> ClusterBuilder:

@@ -54,7 +54,7 @@ class _Way:
     async def write(self, old: LeaseRecord, holder: str) -> LeaseRecord:
         await self._reach()
         if self.lease.kept is None:
-            raise ClusterUnavailableError("it is gone")
+            raise StaleLookError("it is gone")
         if self.lease.kept.version != old.version:
             raise StaleLookError("it has changed")
         return self._keep(replace(self.lease.kept, holder=holder))
@@ -182,6 +182,36 @@ def test_a_leader_whose_lease_was_taken_ends_at_its_next_renewal_and_takes_nothi
             await first.task
         assert not first.fence.is_open
         assert lease.kept.holder == "thief"
+
+    _two(story)
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_of_a_deleted_lease_nobody_is_the_second_leader(hangs: bool) -> None:
+    async def story(lease: _Lease, first: _Process, second: _Process) -> None:
+        lease.kept = None
+        lease.away, lease.hangs = {"a"}, hangs  # so that it can't even learn of it
+        while first.fence.is_open:
+            assert not second.led
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(10)
+        assert second.led
+
+    _two(story)
+
+
+@pytest.mark.parametrize("with_follower", [False, True])
+def test_a_leader_makes_a_deleted_lease_anew_and_leads_on(with_follower: bool) -> None:
+    async def story(lease: _Lease, first: _Process, second: _Process) -> None:
+        if not with_follower:
+            await second.stop()
+        for _ in range(3):
+            lease.kept = None
+            await asyncio.sleep(30)
+            assert first.fence.is_open
+        assert lease.kept is not None
+        assert lease.kept.holder == "a"
+        assert not second.led
 
     _two(story)
 

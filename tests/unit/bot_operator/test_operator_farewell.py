@@ -62,6 +62,7 @@ class _Api:
         assert (await request.json())["preconditions"]["uid"] == gone["metadata"]["uid"]
         if kind == "deployments":
             self.kinds["pods"][f"{name}-x"]["ending"] = self.looks
+            self.kinds["pods"][f"{name}-x"]["metadata"]["deletionTimestamp"] = "2026-03-01T12:00:00Z"
         return web.json_response({})
 
     def _listed(self, kind: str, selector: str) -> list[dict[str, Any]]:
@@ -147,3 +148,19 @@ async def test_a_pod_that_never_ends_is_told_and_makes_it_fail(
         ("info", ("waiting",), "not ended yet: bot-7"),
         ("error", ("given_up",), "not ended yet: bot-7"),
     ]
+
+
+async def test_pods_that_no_deployment_ends_are_told_with_what_ends_them(
+    api: tuple[_Api, Fleet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster, fleet = api
+    cluster.a_bot(7)
+    del cluster.kinds["deployments"]["bot-7"]
+    log = CapturingLogger()
+    monkeypatch.setattr(farewell, "_log", log)
+    assert await say_farewell(fleet, 0.2) == 1
+    assert log.calls[-1].kwargs["what"] == (
+        "not ended yet: bot-7; no Deployment is left to end the pods of bot-7: kubectl delete replicasets,pods"
+        " --namespace=trading"
+        " --selector=app.kubernetes.io/instance=fleet,app.kubernetes.io/managed-by=tradingbot-operator"
+    )

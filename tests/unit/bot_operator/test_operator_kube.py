@@ -100,7 +100,9 @@ async def test_everything_is_listed_once_a_kind_page_by_page(api: _Api) -> None:
     api.says(_BOTS, {"items": [_object(8), _object(9, name="a-copy-of-bot-9")], "metadata": {}})
     api.says(_DEPLOYMENTS, {"items": None, "metadata": {}})
     api.says(_PODS, {"items": [_object(8, name="bot-8-abc")], "metadata": {}})
-    found = await api.kube.observe_all()
+    pages: list[int] = []
+    found = await api.kube.observe_all(lambda: pages.append(len(api.asked)))
+    assert pages == [1, 2, 3, 4]
     assert set(found) == {7, 8}
     assert found[8].pod is not None
     assert [query.get("continue") for _, path, query, *_ in api.asked if path == _BOTS] == [None, "more"]

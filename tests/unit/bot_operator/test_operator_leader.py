@@ -46,4 +46,21 @@ def test_a_reader_that_slept_counts_from_what_it_reads_now() -> None:
 
 def test_a_lease_that_was_deleted_and_made_anew_is_a_new_one() -> None:
     gone = sighted(sighted(None, _lease(version="1"), 0), None, 5)
-    assert sighted(gone, _lease(version="1"), 6).since == 6
+    assert sighted(gone, _lease(version="1"), 6) == Sighting(_lease(version="1"), 6)
+
+
+@pytest.mark.parametrize(
+    ("lease", "first", "later"),
+    [
+        (_lease(), Step.WAIT, Step.CREATE),
+        (_lease(seconds=60), Step.WAIT, Step.WAIT),
+        (_lease(""), Step.CREATE, Step.CREATE),
+        (_lease(US), Step.CREATE, Step.CREATE),
+    ],
+)
+def test_a_lease_that_was_deleted_is_made_anew_once_its_holder_would_have_lost_it(
+    lease: LeaseRecord, first: Step, later: Step
+) -> None:
+    gone = sighted(sighted(None, lease, 0), None, 100)  # it may have been renewed until then
+    assert next_step(gone, US, 10, 109.9) is first
+    assert next_step(sighted(gone, None, 110), US, 10, 110) is later
