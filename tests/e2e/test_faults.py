@@ -185,19 +185,22 @@ def test_rows_that_are_wrong_in_many_ways_delay_no_good_one(fleet: Fleet):
 
 
 def test_an_orphan_is_removed_and_what_is_not_ours_is_left_alone(fleet: Fleet):
-    orphan, other = fleet.insert(generated(20, 5000)), fleet.insert(generated(20, 5000))
-    fleet.wait_ready(orphan)
-    fleet.wait_ready(other)
+    orphan, podded, other = (fleet.insert(generated(20, 5000)) for _ in range(3))
+    for bot_id in (orphan, podded, other):
+        fleet.wait_ready(bot_id)
     ours = fleet.release.get("deployment", f"bot-{orphan}")
     foreign = [as_foreign(ours, "bot-900001", {}), as_foreign(ours, "bot-900002", {"instance": "another-release"})]
     fleet.release.cluster.apply(*foreign)
     fleet.stop_operator()
     try:
-        fleet.sql(f"DELETE FROM trading_bots WHERE id = {orphan}")
+        fleet.release.kubectl("delete", "deployment", f"bot-{podded}", "--cascade=orphan")
+        fleet.sql(f"DELETE FROM trading_bots WHERE id IN ({orphan}, {podded})")
     finally:
         fleet.start_operator()
-    wait_until(lambda: not fleet.release.get("deployment", f"bot-{orphan}"), 90, "the orphan's end")
-    wait_until(lambda: not fleet.release.get("tradingbot", f"bot-{orphan}"), 30, "its TradingBot's end")
+    for bot_id in (orphan, podded):
+        wait_until(lambda b=bot_id: not fleet.release.pods(b), 90, f"the end of the pod of bot {bot_id}")
+        for kind in ("deployment", "tradingbot"):
+            wait_until(lambda k=kind, b=bot_id: not fleet.release.get(k, f"bot-{b}"), 30, f"no {kind} {bot_id}")
     assert fleet.ready(other)
     for wanted in foreign:
         left = fleet.release.get("deployment", wanted["metadata"]["name"])
