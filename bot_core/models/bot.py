@@ -64,7 +64,7 @@ class BotRow(BaseModel):
     extra_metadata: dict[str, Any] = {}
     config: Any = None
     description: str | None = None
-    #: Why the row can't be read as a whole; then only its id, user and status are known.
+    #: Why the row can't be read as a whole; values that can't are missing, at most all but id, user and status.
     unreadable: str | None = None
 
     @field_validator("status")

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 _SECRET = re.compile(r"api_?key|secret|token|passw|passphrase|credential|authorization|private_?key", re.IGNORECASE)
-_NO_SECRET = frozenset({"credentials_secret"})  # names a Secret, is none
+#: Names a Secret and is none, where what stands there is such a name and no key that somebody pasted.
+_NO_SECRET = frozenset({"credentials_secret"})
+_SECRET_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LONGEST_NAME = 253
+#: Keys that would do as names: long runs of letters and digits mixed, in words of nobody, and UUIDs.
+_KEY_LIKE = re.compile(r"(?=[a-z]*\d)(?=\d*[a-z])[a-z0-9]{20,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LONGEST_VALUE = 80
 _HIDDEN = "***"
 
@@ -56,10 +61,16 @@ def looks_secret(name: str) -> bool:
 
 def redacted(name: str, value: Any) -> Any:
     """The value as it may be shown under this name: secrets inside it are hidden, however deep."""
-    if looks_secret(name):
+    if looks_secret(name) or (name in _NO_SECRET and value is not None and not _names_secret(value)):
         return _HIDDEN
     if isinstance(value, Mapping):
         return {key: redacted(str(key), item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [redacted(name, item) for item in value]
     return value
+
+
+def _names_secret(value: Any) -> bool:
+    if not isinstance(value, str) or len(value) > _LONGEST_NAME or not _SECRET_NAME.fullmatch(value):
+        return False
+    return not any(_KEY_LIKE.fullmatch(part) for part in (value, *re.split(r"[-.]", value)))

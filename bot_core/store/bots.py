@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import structlog
-from sqlalchemy import Column, MetaData, Row, String, Table, Text, cast, func, insert, inspect, select, update
+from sqlalchemy import Column, MetaData, String, Table, func, insert, inspect, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot_core.models.bot import (
@@ -34,23 +34,9 @@ from bot_core.store.events import record_event
 from bot_core.store.leases import Lease
 from bot_core.store.lifecycle import START, start_reason, started_letter, stopped_letter, stops
 from bot_core.store.outbox import Letter, error_letter, queue
+from bot_core.store.rows import COLUMNS, locked_row, one_row, parse_row, same_row
 
 _log = structlog.get_logger(__name__)
-#: What a `BotRow` is read from.
-COLUMNS = (
-    bots.c.id,
-    bots.c.user_id,
-    bots.c.status,
-    bots.c.started_at,
-    bots.c.last_heartbeat,
-    bots.c.error_count,
-    bots.c.current_balance,
-    bots.c.total_pnl,
-    # As text, so that a document that can't be parsed spoils its own row and not the reading of all.
-    cast(bots.c.extra_metadata, Text).label("extra_metadata"),
-    cast(bots.c.config, Text).label("config"),
-    bots.c.description,
-)
 _MODE_COLUMN = "type"
 _OLDER_BOTS = bots.to_metadata(MetaData())
 _OLDER_BOTS.append_column(Column(_MODE_COLUMN, String(20), nullable=False))
@@ -70,7 +56,7 @@ class BotStore:
             query = query.where(bots.c.id.in_(list(ids)))
         try:
             async with self.database.read() as connection:
-                return [_row(row) for row in await connection.execute(query)]
+                return [parse_row(row) for row in await connection.execute(query)]
         except TradingBotError:
             raise
         except Exception as error:  # noqa: BLE001  # one value that can't be read must not hide the other rows
@@ -83,17 +69,17 @@ class BotStore:
             plain = plain.where(bots.c.id.in_(list(ids)))
         async with self.database.read() as connection:
             known = (await connection.execute(plain)).all()
-        rows = []
+        rows: list[BotRow | None] = []
         for bot_id, user_id, status in known:
             try:
                 async with self.database.read() as connection:
-                    rows.append(_row((await connection.execute(select(*COLUMNS).where(bots.c.id == bot_id))).one()))
+                    rows.append(await one_row(connection, bot_id))
             except TradingBotError:
                 raise
             except Exception as error:  # noqa: BLE001  # this row's alone
-                problem = f"a value of the row can't be read: {first_line(error)}"
+                problem = f"the row can't be read: {first_line(error)}"
                 rows.append(BotRow(id=bot_id, user_id=user_id, status=status, unreadable=problem))
-        return rows
+        return [row for row in rows if row is not None]
 
     async def get(self, bot_id: int) -> BotRow | None:
         rows = await self.all([bot_id])
@@ -285,19 +271,3 @@ def _trading_mode(document: Mapping[str, Any]) -> str:
     broker = (parse_config(document).canonical or {}).get("broker")
     mode = broker.get("trading_mode") if isinstance(broker, Mapping) else None
     return mode if mode == "live" else "paper"
-
-
-def same_row(row: BotRow, seen: BotRow) -> bool:
-    """Whether neither a person nor the bot itself has written to the row since it was seen."""
-    return (row.status, row.last_heartbeat, row.config_hash) == (seen.status, seen.last_heartbeat, seen.config_hash)
-
-
-async def locked_row(connection: AsyncConnection, bot_id: int) -> BotRow | None:
-    """A row as it is now, and stays until the transaction ends."""
-    result = await connection.execute(select(*COLUMNS).where(bots.c.id == bot_id).with_for_update())
-    row = result.one_or_none()
-    return None if row is None else _row(row)
-
-
-def _row(row: Row[*tuple[Any, ...]]) -> BotRow:
-    return BotRow.model_validate(dict(row._mapping))  # noqa: SLF001  # the documented way to a mapping

@@ -14,10 +14,10 @@ from sqlalchemy import update
 from bot_core.models.bot import BotRow, BotStatus, desired_state, may_write
 from bot_core.models.recipients import Subject
 from bot_core.schema import bots
-from bot_core.store.bots import locked_row, same_row
 from bot_core.store.database import Database
 from bot_core.store.events import record_event
 from bot_core.store.outbox import error_letter, queue
+from bot_core.store.rows import locked_row, same_row
 
 _KEY = "last_disruption"
 

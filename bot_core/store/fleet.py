@@ -31,9 +31,9 @@ from bot_core.models.fleet import BotFacts, FleetFacts, News
 from bot_core.models.halt import Halt, HaltScope
 from bot_core.schema import bots, events, halts, leases, messages, orders, positions, state, trades
 from bot_core.schema.types import Money
-from bot_core.store.bots import COLUMNS
 from bot_core.store.journal import WORKING, OrderState
 from bot_core.store.looking import LookingDatabase
+from bot_core.store.rows import COLUMNS
 
 _EIGHT = Decimal("1e-8")
 _NEWEST = 8

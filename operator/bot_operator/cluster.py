@@ -24,6 +24,10 @@ class ThrottledError(ClusterUnavailableError):
         self.retry_after = retry_after
 
 
+class RefusedForNowError(ClusterUnavailableError):
+    """The API server will not have this write as things are: a quota, a policy or missing rights. They may change."""
+
+
 class RefusedObjectError(InvalidBotError):
     """The API server understood the object and will not have it: sending the same again won't help."""
 
@@ -35,7 +39,8 @@ class Cluster(Protocol):
     """Reads return None or nothing for what is absent. Deletes name the uid and so never hit another object.
 
     Every method raises ClusterUnavailableError when the API server can't serve it now, and every write
-    RefusedObjectError when it never will, and StaleLookError when the object has changed since it was seen.
+    RefusedForNowError when it is forbidden, RefusedObjectError when the server never will have it, and StaleLookError
+    when the object has changed since it was seen.
     """
 
     async def observe(self, bot_id: int) -> Observed:

@@ -14,6 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot_core.models.errors import TransientError
 from bot_core.store.database import Database
 
+#: A row that somebody holds locked is left to the next look, since each wait takes one of a few connections. Where the
+#: connection goes through a pooler, only a setting of the transaction itself is sure to arrive.
+_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '1s'"
+
 
 class NotLeaderError(TransientError):
     """This process leads no longer, or not yet: nothing was sent."""
@@ -67,16 +71,18 @@ class FencedDatabase(Database):
         self._fence = fence
 
     def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        return self._fenced(super().write)
+        return self._fenced(super().write, impatient=not self.is_sqlite)
 
     def autocommit(self) -> AbstractAsyncContextManager[AsyncConnection]:
         return self._fenced(super().autocommit)
 
     @asynccontextmanager
     async def _fenced(
-        self, begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+        self, begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]], *, impatient: bool = False
     ) -> AsyncIterator[AsyncConnection]:
         self._fence.check("a change of the tables")
         async with begin() as connection:
+            if impatient:
+                await connection.exec_driver_sql(_LOCK_TIMEOUT)
             yield connection
             self._fence.check("a change of the tables")

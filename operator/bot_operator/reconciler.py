@@ -11,7 +11,13 @@ from typing import Any, assert_never
 import structlog
 
 from bot_core.models.brake import TableState
-from bot_core.models.errors import InvalidBotError, SchemaMissingError, TransientError
+from bot_core.models.errors import (
+    DatabaseUnavailableError,
+    InvalidBotError,
+    SchemaMissingError,
+    TradingBotError,
+    TransientError,
+)
 from bot_operator.actions import (
     Action,
     ApplyDeployment,
@@ -28,7 +34,7 @@ from bot_operator.actions import (
     RestoreTradingBot,
     RowWrite,
 )
-from bot_operator.cluster import Cluster, RefusedObjectError, StaleLookError
+from bot_operator.cluster import Cluster, RefusedForNowError, RefusedObjectError, StaleLookError
 from bot_operator.drift import find_drift
 from bot_operator.gate import Gate
 from bot_operator.heartbeats import Heartbeats
@@ -36,6 +42,7 @@ from bot_operator.manifests import Document, build_event
 from bot_operator.naming import object_name
 from bot_operator.observed import Observed, ObservedDeployment, ObservedTradingBot
 from bot_operator.operator_log import tell
+from bot_operator.parts import stands
 from bot_operator.plan import plan_bot
 from bot_operator.record import BotRecord, Circumstances, Hold
 from bot_operator.row_writer import RowWriter
@@ -46,6 +53,8 @@ from bot_operator.waves import Waves
 
 #: A bot settles in three plans; more means that somebody undoes each of them.
 MOST_PLANS = 6
+#: Errors on purpose that say nothing of the other parts of a plan; all others of ours end the look.
+_OF_ONE_PART = (DatabaseUnavailableError, RefusedForNowError, RefusedObjectError)
 _log = structlog.get_logger(__name__)
 
 
@@ -87,17 +96,20 @@ class Reconciler:
             await self._settle(await self._observe(bot_id))
 
     async def _settle(self, look: _Look) -> None:
+        done: list[Action] = []
         for _ in range(MOST_PLANS):
             actions = plan_bot(look.record, look.observed, look.around)
             if not actions:
                 return
+            if all(action in done for action in actions):
+                break  # what was written did not stay, as where an older CRD knows no such field
             try:
-                for action in actions:
-                    look = await self._apply(action, look)
+                look = await self._carry_out(actions, look)
+                done += actions
             except StaleLookError as error:
                 _log.info("looked_again", why=str(error))
-                look = await self._observe(look.bot_id)
-        raise TransientError(f"bot {look.bot_id} is not settled after {MOST_PLANS} plans: {actions}")
+                look, done = await self._observe(look.bot_id), []
+        raise TransientError(f"bot {look.bot_id} is not settled; planned last: {actions}")
 
     async def _observe(self, bot_id: int) -> _Look:
         record = await self._record(bot_id)
@@ -141,6 +153,28 @@ class Reconciler:
         if hold is None and observed.runs and bot_id not in showing.verdict.free:
             raise TransientError(f"bot {bot_id}: its row asks for it again: looking once more")
         return hold
+
+    async def _carry_out(self, actions: list[Action], look: _Look) -> _Look:
+        """All of a plan. What fails ends only what depends on it, and is raised last."""
+        failed: list[Action] = []
+        errors: list[Exception] = []
+        last: Action | None = None
+        for action in actions:
+            last = last if isinstance(action, EmitEvent) else action
+            if not stands(action, failed, last):
+                failed += [] if isinstance(action, EmitEvent) else [action]
+                continue
+            try:
+                look = await self._apply(action, look)
+            except Exception as error:
+                if isinstance(error, TradingBotError) and not isinstance(error, _OF_ONE_PART):
+                    raise
+                _log.warning("action_failed", action=type(action).__name__, error=str(error))
+                failed.append(action)
+                errors.append(error)
+        if errors:
+            raise next((error for error in errors if not isinstance(error, InvalidBotError)), errors[0])
+        return look
 
     async def _apply(self, action: Action, look: _Look) -> _Look:
         """Carry one action out; what the cluster answered is what the next plan sees."""
@@ -217,8 +251,8 @@ class Reconciler:
                 self._gate.noted(look.bot_id, runs=True)
                 return deployment
             deployment = await self._cluster.restore_deployment(action.manifest, held)
-        except RefusedObjectError as error:
-            await self._writer.refused(look.bot_id, str(error), keep_status=held is not None)
+        except (RefusedObjectError, RefusedForNowError) as error:
+            await self._writer.refused(look.bot_id, str(error), look.record, keep_status=held is not None)
             raise
         _must_be(deployment.document, action.manifest)
         return deployment

@@ -8,6 +8,7 @@ from bot_core.models.bot import REFUSED, BotRow, Desired, DesiredState, desired_
 from bot_core.models.config import ParsedConfig, parse_config
 from bot_core.models.figures import Figures
 from bot_core.models.halt import Halt
+from bot_core.models.problem import Problem
 from bot_operator.settings import OperatorSettings
 
 NO_FIGURES = Figures()
@@ -22,6 +23,9 @@ class BotRecord:
 
     @cached_property
     def parsed(self) -> ParsedConfig:
+        """The document; of a row with a value that can't be read it is not asked, for no runtime runs such a row."""
+        if self.row.unreadable is not None:
+            return ParsedConfig(config=None, problems=(Problem("row", None, self.row.unreadable),))
         return parse_config(self.row.config)
 
     @cached_property

@@ -1,8 +1,9 @@
 """What a plan writes into a bot's row, carried out: the one way by which the operator writes rows."""
 
+import re
 from typing import assert_never
 
-from bot_core.models.bot import Quarantine
+from bot_core.models.bot import BotStatus, Quarantine, may_write
 from bot_core.models.errors import TransientError
 from bot_core.store.bots import BotStore
 from bot_core.store.disruptions import DisruptionStore, ProcessEnd
@@ -18,6 +19,7 @@ from bot_operator.actions import (
 from bot_operator.cluster import StaleLookError
 from bot_operator.record import BotRecord
 from bot_operator.rows import RowReader
+from bot_operator.trouble import DEPLOYMENT_REFUSED, Trouble, reason_of
 
 
 class RowWriter:
@@ -58,9 +60,21 @@ class RowWriter:
             raise StaleLookError(f"bot {bot_id}: its heart has beaten meanwhile")
         return written
 
-    async def refused(self, bot_id: int, message: str, *, keep_status: bool) -> None:
-        """The API server will not have the bot's object."""
-        await self._store.failed(bot_id, message, keep_status=keep_status)
+    async def refused(self, bot_id: int, message: str, record: BotRecord | None, *, keep_status: bool) -> None:
+        """The API server will not have the bot's Deployment: told once, figures that vary in the words aside."""
+        if record is None:
+            return
+        text = str(Trouble(DEPLOYMENT_REFUSED, message))
+        in_error = record.row.status == BotStatus.ERROR
+        if keep_status and (record.config_error or (in_error and reason_of(record.last_error) != DEPLOYMENT_REFUSED)):
+            return  # the row tells of something else, which each look would write anew over this
+        shown = keep_status or in_error or not may_write(record.row.status, BotStatus.ERROR)
+        if not shown or _without_figures(record.last_error) != _without_figures(text):
+            await self._store.failed(bot_id, text, keep_status=keep_status)
+
+
+def _without_figures(text: str) -> str:
+    return re.sub(r"\d+", "", text)
 
 
 def _has_beaten(now: BotRecord, before: BotRecord) -> bool:

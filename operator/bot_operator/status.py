@@ -19,7 +19,7 @@ from bot_operator.recovery import QUARANTINED, kept_recoveries, lingering_pod
 from bot_operator.rollout import Told, update_condition
 from bot_operator.settings import TroubleSettings
 from bot_operator.standing import UPDATED
-from bot_operator.trouble import NOT_CREATED, NOT_READY, NOT_STARTED, Disruption, Trouble, reason_of
+from bot_operator.trouble import DEPLOYMENT_REFUSED, NOT_CREATED, NOT_READY, NOT_STARTED, Disruption, Trouble, reason_of
 
 #: Fields that change all the time by themselves: written by `Projection` alone, at most once in `statusSeconds`.
 FIGURES = frozenset({"balance", "totalPnl", "openPosition", "lastHeartbeat"})
@@ -32,6 +32,9 @@ NO_PLACEMENT = Placement(NO_SHAPE)
 HALTED = "Halted"
 #: The condition of a bot with a pod that should have ended long ago.
 POD_LINGERS = "PodLingers"
+
+#: The CRD takes eight times as much; a document with hundreds of problems is told in full by its row.
+_LONGEST_MESSAGE = 4096
 
 #: Troubles that every pod has for its first seconds: not worth words until they last.
 _BEGINNINGS = frozenset({NOT_CREATED, NOT_STARTED, NOT_READY})
@@ -72,6 +75,8 @@ def judge(  # noqa: PLR0911  # a table: one line, one case
         return Verdict(Phase.STOPPED if gone else Phase.STOPPING, record.desired.reason)
     if deployment is None and (record.config_error or placement.refusal):
         return Verdict(Phase.ERROR, record.config_error or placement.refusal)
+    if deployment is None and record.row.status == BotStatus.ERROR and _refused(record):
+        return Verdict(Phase.ERROR, _refused(record), DEPLOYMENT_REFUSED)
     if deployment is not None and deployment.deleting:
         return Verdict(Phase.PENDING, "waits for the previous pod to end")
     if record.row.quarantined:
@@ -80,7 +85,9 @@ def judge(  # noqa: PLR0911  # a table: one line, one case
     if trouble is not None:
         return Verdict(Phase.ERROR, _told(record, trouble), trouble.reason)
     if observed.pod is None or observed.pod.failed:
-        return Verdict(Phase.PENDING, _waits_for(trouble_of(observed)))
+        # Of a row in error it is over: this Deployment has been made since.
+        refused = "" if record.row.status == BotStatus.ERROR else _refused(record)
+        return Verdict(Phase.PENDING, _waits_for(trouble_of(observed)) or refused)
     return _judge_pod(record, observed, observed.pod, placement, _shown(recent_disruption(observed, now, settings)))
 
 
@@ -116,13 +123,18 @@ def _waits_for(trouble: Trouble | None) -> str:
     return "" if trouble is None or trouble.reason in _BEGINNINGS else str(trouble)
 
 
+def _refused(record: BotRecord) -> str:
+    """What the API server said of the Deployment; the row has it until the bot says that it runs."""
+    return record.last_error if reason_of(record.last_error) == DEPLOYMENT_REFUSED else ""
+
+
 def _shown(disruption: Disruption | None) -> str:
     return "" if disruption is None else f"{disruption.text} ({disruption.at:%Y-%m-%d %H:%M:%S} UTC)"
 
 
 def _runs(record: BotRecord, *more: str) -> Verdict:
     """Running, and what keeps it from being all well, a halt first."""
-    return Verdict(Phase.RUNNING, "; ".join(filter(None, [str(record.halt or ""), *more])))
+    return Verdict(Phase.RUNNING, "; ".join(filter(None, [str(record.halt or ""), *more, _refused(record)])))
 
 
 def build_status_fields(
@@ -149,7 +161,7 @@ def build_status_fields(
             *_updated(told, old, now),
             *_lingering(observed, old, now),
         ],
-        "message": verdict.message,
+        "message": _cut(verdict.message),
         "halted": record.halt is not None,
         "update": told.word.value if told else None,
         "restarts": pod.restarts if pod else 0,
@@ -254,9 +266,13 @@ def _condition(
         "type": kind,
         "status": value,
         "reason": str(reason),
-        "message": message,
+        "message": _cut(message),
         "lastTransitionTime": since or _time(now),
     }
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= _LONGEST_MESSAGE else f"{message[: _LONGEST_MESSAGE - 1]}…"
 
 
 def _position(position: OpenPosition | None) -> str | None:

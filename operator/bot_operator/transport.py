@@ -21,7 +21,13 @@ from kubernetes.aio.config.config_exception import ConfigException
 from kubernetes.aio.config.incluster_config import SERVICE_TOKEN_FILENAME
 
 from bot_core.models.errors import FatalError
-from bot_operator.cluster import ClusterUnavailableError, RefusedObjectError, StaleLookError, ThrottledError
+from bot_operator.cluster import (
+    ClusterUnavailableError,
+    RefusedForNowError,
+    RefusedObjectError,
+    StaleLookError,
+    ThrottledError,
+)
 from bot_operator.fence import Fence
 from bot_operator.manifests import Document
 from bot_operator.token import ServiceAccountToken
@@ -33,6 +39,9 @@ _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 #: The API server's answers to a document that will never do.
 _REFUSED = frozenset({400, 422})
 _UNAUTHORIZED = 401
+_FORBIDDEN = 403
+#: Why a namespace that is being deleted takes nothing: nobody has to be told that of each bot.
+_TERMINATING = "NamespaceTerminating"
 _NOT_FOUND = 404
 _CONFLICT = 409
 _BUSY = frozenset({429, 503})
@@ -148,6 +157,8 @@ def _answer(method: str, path: str, response: RESTResponse, data: bytes) -> Docu
     message = f"{method} {path}: {status}: {_reason(text)}"
     if status in _REFUSED:
         raise RefusedObjectError(message)
+    if status == _FORBIDDEN and method != "GET" and _TERMINATING not in text:
+        raise RefusedForNowError(message)
     if status == _CONFLICT:
         raise StaleLookError(message)
     if status in _BUSY:

@@ -17,6 +17,8 @@ Document = Mapping[str, Any]
 CRASH_LOOP = "CrashLoopBackOff"
 IMAGE_PULL = "ImagePullBackOff"
 NOT_CREATED, NOT_STARTED, NOT_READY = "NotCreated", "NotStarted", "NotReady"
+#: The one trouble that is told by an answer of the API server: there is no pod, or not the one that there should be.
+DEPLOYMENT_REFUSED = "DeploymentRefused"
 FAILED_CREATE, NOT_PROGRESSING = "FailedCreate", "ProgressDeadlineExceeded"
 
 #: The kubelet forgets the crashes of a container that ran for so long.
@@ -47,7 +49,8 @@ _WAITING = {
 }
 #: Every word that the text of a trouble may begin with; those of a pod that failed are the kubelet's own.
 REASONS = frozenset(
-    {CRASH_LOOP, NOT_CREATED, NOT_STARTED, NOT_READY, FAILED_CREATE, NOT_PROGRESSING, "Unschedulable", "Failed",
+    {CRASH_LOOP, NOT_CREATED, NOT_STARTED, NOT_READY, FAILED_CREATE, NOT_PROGRESSING, DEPLOYMENT_REFUSED,
+     "Unschedulable", "Failed",
      "SchedulingGated", "SchedulerError", "Evicted", "Terminated", "NodeShutdown", "NodeLost", "NodeAffinity",
      "NodePorts", "OutOfcpu", "OutOfmemory", "OutOfpods", "OutOfephemeral-storage", "Preempting",
      "UnexpectedAdmissionError", "DeadlineExceeded", "Restarted", "Lost"} | _WAITING.keys()

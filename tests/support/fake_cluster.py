@@ -5,7 +5,13 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from bot_operator.cluster import ClusterUnavailableError, Held, RefusedObjectError, StaleLookError
+from bot_operator.cluster import (
+    ClusterUnavailableError,
+    Held,
+    RefusedForNowError,
+    RefusedObjectError,
+    StaleLookError,
+)
 from bot_operator.naming import MANAGER, bot_labels, is_ours, labelled_bot_id, object_name
 from bot_operator.observed import (
     Observed,
@@ -32,6 +38,8 @@ class FakeCluster:
         self.writes: list[tuple[str, str, str]] = []
         self.down = False
         self.refused = ""
+        self.forbidden = ""  # why no Deployment is taken for now
+        self.pruned = ""  # the field of the status that an older CRD does not know
         self.stale = 0  # so many writes of Deployments are based on a stale look
         self.insists: int | None = None  # the replicas that a webhook gives every Deployment
 
@@ -63,12 +71,14 @@ class FakeCluster:
 
     async def apply_status(self, manifest: Document, held: Held) -> ObservedTradingBot:
         self._write("status", "TradingBot", manifest["metadata"]["name"])
+        if self.refused == "status":
+            raise RefusedObjectError("the status will not do")
         bot = self.bots.get(manifest["metadata"]["name"])
         version = (held or {}).get("metadata", {}).get("resourceVersion")
         if version is not None and (bot is None or bot["metadata"]["resourceVersion"] != version):
             raise StaleLookError("it is another by now")
         assert bot is not None
-        bot["status"] = copy.deepcopy(manifest["status"])
+        bot["status"] = {key: copy.deepcopy(item) for key, item in manifest["status"].items() if key != self.pruned}
         bot["metadata"]["resourceVersion"] = str(next(self._numbers))
         return parse_tradingbot(bot, self._release)
 
@@ -152,6 +162,8 @@ class FakeCluster:
         self._write("apply", manifest["kind"], name)
         if manifest["kind"] == self.refused:
             raise RefusedObjectError(f"{name}: will not do")
+        if manifest["kind"] == "Deployment" and self.forbidden:
+            raise RefusedForNowError(f"PATCH {name}: 403: {self.forbidden}")
         if manifest["kind"] == "Deployment" and self.stale:
             self.stale -= 1
             raise StaleLookError(f"{name}: has been modified")

@@ -12,7 +12,13 @@ from aiohttp.test_utils import TestServer
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
-from bot_operator.cluster import ClusterUnavailableError, RefusedObjectError, StaleLookError, ThrottledError
+from bot_operator.cluster import (
+    ClusterUnavailableError,
+    RefusedForNowError,
+    RefusedObjectError,
+    StaleLookError,
+    ThrottledError,
+)
 from bot_operator.fence import Fence, NotLeaderError
 from bot_operator.kube import Kube
 from bot_operator.manifests import build_deployment, build_status, build_tradingbot
@@ -153,7 +159,7 @@ async def test_deleting_what_is_gone_is_done(api: _Api) -> None:
         (400, RefusedObjectError),
         (422, RefusedObjectError),
         (401, ClusterUnavailableError),
-        (403, ClusterUnavailableError),
+        (403, RefusedForNowError),
         (404, ClusterUnavailableError),
         (409, StaleLookError),
         (429, ThrottledError),
@@ -168,6 +174,18 @@ async def test_an_answer_becomes_an_error_by_its_consequence_in_the_servers_own_
     api.says(f"{_DEPLOYMENTS}/bot-7", {"message": "because of this"}, status)
     with pytest.raises(error, match=r"because of this|not found"):
         await api.kube.apply_deployment(manifest, None)
+
+
+async def test_only_a_write_is_refused_for_now_and_not_by_a_namespace_that_is_being_deleted(api: _Api) -> None:
+    api.says(f"{_BOTS}/bot-7", {"message": "no rights"}, 403)
+    with pytest.raises(ClusterUnavailableError) as read:
+        await api.kube.observe(7)
+    ending = {"message": "it is being terminated", "details": {"causes": [{"reason": "NamespaceTerminating"}]}}
+    api.says(f"{_DEPLOYMENTS}/bot-7", ending, 403)
+    manifest = build_deployment(Workload.of([7]), some_settings(), owner_uid="uid-1")
+    with pytest.raises(ClusterUnavailableError, match="terminated") as written:
+        await api.kube.apply_deployment(manifest, None)
+    assert {read.type, written.type} == {ClusterUnavailableError}
 
 
 async def test_an_answer_that_is_no_json_is_shown_shortened(api: _Api) -> None:

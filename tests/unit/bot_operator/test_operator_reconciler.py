@@ -204,7 +204,7 @@ async def test_a_deployment_that_the_api_server_will_not_have_is_told_in_the_row
     with pytest.raises(InvalidBotError):
         await world.reconciler.reconcile(bot_id)
     row = await world.row(bot_id)
-    assert (row.status, row.extra_metadata["last_error"]) == ("error", "bot-1: will not do")
+    assert (row.status, row.extra_metadata["last_error"]) == ("error", "DeploymentRefused: bot-1: will not do")
 
 
 async def test_a_cluster_that_is_down_leaves_row_and_objects_as_they_are(world: "World") -> None:

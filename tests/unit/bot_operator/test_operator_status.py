@@ -132,3 +132,12 @@ def test_the_observed_generation_is_that_of_the_tradingbot_that_was_seen() -> No
 
 def test_an_invalid_document_says_so_in_its_condition() -> None:
     assert condition(_status(_INVALID, a_bot()), "ConfigValid")["reason"] == "Invalid"
+
+
+def test_no_message_is_longer_than_the_api_server_takes() -> None:
+    wordy = a_row()._with(unreadable="x" * 40_000)
+    status = _status(wordy, a_bot(row=wordy))
+    assert status["message"].startswith("invalid configuration: row: ")
+    texts = [status["message"], *(item["message"] for item in status["conditions"])]
+    assert max(map(len, texts)) == 4096
+    assert {text[-1] for text in texts if len(text) == 4096} == {"…"}
