@@ -13,6 +13,7 @@ from typing import Any
 from bot_core.models.config import BotConfig, UpdatePolicy
 from bot_core.models.credentials import variable_prefix
 from bot_core.models.kubernetes import KubernetesConfig, Toleration
+from bot_core.models.problem import redacted
 from bot_core.models.quantity import amount
 from bot_operator.naming import (
     API_VERSION,
@@ -84,7 +85,7 @@ def _of_config(config: BotConfig) -> Document:
         "exit": config.strategy.exit.name,
         "broker": config.broker.type,
         "mode": config.broker.trading_mode,
-        "credentialsSecret": config.credentials_secret or "",
+        "credentialsSecret": redacted("credentials_secret", config.credentials_secret) or "",
     }
 
 

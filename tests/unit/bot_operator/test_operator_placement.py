@@ -345,3 +345,6 @@ def test_the_tradingbot_names_the_secret_and_the_policy_of_updates() -> None:
     pasted = a_row(7).with_config(a_document(broker=LIVE, data=MARKET, credentials_secret="AKIA-Hunter2"))
     assert pasted.record().parsed.config is None
     assert "Hunter2" not in json.dumps(build_tradingbot(pasted.record(), some_settings()))
+    key = "9f8e7d6c5b4a39281706f5e4d3c2b1a0"  # would do as a name
+    pasted = a_row(7).with_config(a_document(broker=LIVE, data=MARKET, credentials_secret=key))
+    assert key not in json.dumps(build_tradingbot(pasted.record(), some_settings()))
