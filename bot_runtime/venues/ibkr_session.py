@@ -12,6 +12,7 @@ from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from ib_async import IB, Fill, StartupFetch, Trade
+from ib_async.util import getLoop
 
 from bot_core.models.errors import InvalidBotError, TransientError
 
@@ -135,6 +136,7 @@ class IbkrSession:
         if now < self._retry_at:
             raise GatewayError(f"no connection to the gateway at {self.gateway}{self._why()}")
         self._upstream, self._complaint = True, ""
+        getLoop.cache_clear()  # the library's first event loop may have been another one, and closed since
         try:
             await self._ib.connectAsync(
                 self.gateway.host,

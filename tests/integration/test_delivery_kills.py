@@ -194,7 +194,9 @@ async def test_two_dispatchers_at_once_of_which_one_is_killed_now_and_then_deliv
     found = by_message(outside, "trade-")
     assert len(found) == 45
     doubles = [arrived for arrived in found.values() if len(arrived) > 1]
-    assert all([one.repeated for one in arrived[1:]] == [True] for arrived in doubles)
+    # What was on its way when its sender was killed may arrive after what the next one sends.
+    said = {text: [one.repeated for one in arrived] for text, arrived in found.items()}
+    assert all(repeated.count(False) == 1 for repeated in said.values()), said
     assert len(doubles) <= 2 * 3 * 4, "only what was on its way when one was killed"
     await database.aclose()
 

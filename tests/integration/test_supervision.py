@@ -28,6 +28,7 @@ from bot_runtime.plugins import Plugins
 from bot_runtime.watchdog import Watchdog
 from support.bars import strategy_document
 from support.bots import a_document
+from support.live_feeds import eventually
 from support.running import PACED, Running, events_of, new_bot, running
 
 THRICE = FailureLimit(3, 600)
@@ -135,8 +136,8 @@ async def test_a_bot_that_fails_too_often_is_quarantined_and_a_restarted_process
         async with seen.database.read() as connection:
             query = select(messages.c.content).where(messages.c.message_type == "error").order_by(messages.c.id.desc())
             assert "quarantined after 3 failures" in (await connection.scalars(query)).first()["message"]
+        await eventually(lambda: seen.fleet.bots[bot_id].quarantined, "the board that says so")
         assert seen.fleet.bots[bot_id].phase is Phase.ERROR
-        assert seen.fleet.bots[bot_id].quarantined
     assert (await _row(database_url, bot_id)).status == "error"
     async with running(database_url, limit=THRICE) as seen:
         other = await new_bot(database_url)
