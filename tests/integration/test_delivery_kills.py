@@ -157,11 +157,18 @@ def _tried(outside: Receivers) -> bool:
     return bool(outside.mail.attempts) and all(outside.of(name).requests for name in TARGETS if name != "email")
 
 
+@pytest.fixture
+async def postgres_database(postgres_url: str) -> AsyncIterator[Database]:
+    database = Database(postgres_url)
+    yield database
+    await database.aclose()
+
+
 @pytest.mark.postgres
 async def test_two_dispatchers_at_once_of_which_one_is_killed_now_and_then_deliver_each_message_once(
-    postgres_url: str, tmp_path: Path, outside: Receivers
+    postgres_url: str, postgres_database: Database, tmp_path: Path, outside: Receivers
 ) -> None:
-    database = Database(postgres_url)
+    database = postgres_database
     dice = random.Random(6)
     targets = {
         "email": lambda n: {"email_receiver": f"owner-{n}@example.com"},
@@ -194,11 +201,10 @@ async def test_two_dispatchers_at_once_of_which_one_is_killed_now_and_then_deliv
     found = by_message(outside, "trade-")
     assert len(found) == 45
     doubles = [arrived for arrived in found.values() if len(arrived) > 1]
-    # What was on its way when its sender was killed may arrive after what the next one sends.
+    # What was on its way when its sender was killed may arrive after what the next one sends, or not at all.
     said = {text: [one.repeated for one in arrived] for text, arrived in found.items()}
-    assert all(repeated.count(False) == 1 for repeated in said.values()), said
+    assert {text: repeated for text, repeated in said.items() if repeated.count(False) > 1} == {}
     assert len(doubles) <= 2 * 3 * 4, "only what was on its way when one was killed"
-    await database.aclose()
 
 
 def _total(outside: Receivers) -> int:
