@@ -9,7 +9,7 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -76,7 +76,6 @@ class Database:
         self.url = parse_url(url)
         self._observe = observe
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._unwanted: set[asyncio.Task[None]] = set()
         self.engine = self._sqlite_engine() if self.is_sqlite else self._postgres_engine(pool_size)
 
     @property
@@ -111,36 +110,32 @@ class Database:
         Raises DatabaseUnavailableError when the server did not answer; whether the commit took place is then
         unknown, and only reading the tables again tells.
         """
-        return self._transaction("write", self.engine)
+        return self._transaction("write", self.engine.begin)
 
     def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """One transaction for reading. The same errors as `write`."""
-        return self._transaction("read", self.engine)
+        return self._transaction("read", self.engine.begin)
 
     def snapshot(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """One transaction that only reads, for long looks: on SQLite, no writer waits for it. The errors of `write`."""
-        return self._transaction("read", self.engine.execution_options(**{_READS_ONLY: True}))
+        return self._transaction("read", self.engine.execution_options(**{_READS_ONLY: True}).begin)
 
     def autocommit(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A connection on which each statement is a transaction of its own, and one round trip. The errors of `write`.
 
         For PostgreSQL: SQLite's transactions cost no round trip.
         """
-        return self._transaction("write", self.engine.execution_options(isolation_level="AUTOCOMMIT"), begins=False)
+        return self._transaction("write", self.engine.execution_options(isolation_level="AUTOCOMMIT").connect)
 
     @asynccontextmanager
     async def _transaction(
-        self, kind: Kind, engine: AsyncEngine, *, begins: bool = True
+        self, kind: Kind, begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]]
     ) -> AsyncIterator[AsyncConnection]:
         started = time.perf_counter()
         failure: Exception | None = None
         observe = self._observe
         try:
-            async with asyncio.timeout(TRANSACTION_SECONDS), AsyncExitStack() as stack:
-                connection = await self._checked_out(engine)
-                stack.push_async_exit(connection)
-                if begins:
-                    await stack.enter_async_context(connection.begin())
+            async with asyncio.timeout(TRANSACTION_SECONDS), begin() as connection:
                 yield connection
         except (DBAPIError, PoolTimeoutError, TimeoutError, OSError) as error:
             # A constraint that refuses a row is an answer, and often an expected one.
@@ -151,20 +146,6 @@ class Database:
             raise
         finally:
             observe(kind, time.perf_counter() - started, failure)
-
-    async def _checked_out(self, engine: AsyncEngine) -> AsyncConnection:
-        """A connection of the pool; who is cancelled meanwhile leaves none open behind.
-
-        What a new connection is asked before it is handed out would otherwise leave it to the garbage collector.
-        """
-        opening = asyncio.ensure_future(_started(engine.connect()))
-        try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            unwanted = asyncio.ensure_future(_given_back(opening))
-            self._unwanted.add(unwanted)
-            unwanted.add_done_callback(self._unwanted.discard)
-            raise
 
     def now(self) -> ColumnElement[Any]:
         """The database's clock, so that holders on several machines compare one clock."""
@@ -179,18 +160,7 @@ class Database:
         return func.clock_timestamp() + bindparam(None, timedelta(seconds=seconds), Interval())
 
     async def aclose(self) -> None:
-        if self._unwanted:
-            await asyncio.wait(self._unwanted)
         await self.engine.dispose()
-
-
-async def _started(connection: AsyncConnection) -> AsyncConnection:
-    return await connection.start()
-
-
-async def _given_back(opening: "asyncio.Future[AsyncConnection]") -> None:
-    with contextlib.suppress(Exception):  # whoever wanted it has gone
-        await (await opening).close()
 
 
 def postgres_connect_args(url: URL) -> dict[str, Any]:
