@@ -191,10 +191,10 @@ def test_after_a_hundred_random_edits_the_cluster_is_what_the_rows_ask_for(new_r
     fleet.insert(document())  # nobody edits this one: the others are compared with it
     expectation = Expectation(fleet)
 
-    def story() -> str:
-        return "\n".join([*expectation.problems, *chaos.done])
-
-    wait_until(expectation.met, 300, "the cluster as the rows ask", every=2, tell=story)
+    print(*chaos.done, sep="\n")  # shown if the test fails
+    wait_until(
+        expectation.met, 300, "the cluster as the rows ask", every=2, tell=lambda: "\n".join(expectation.problems)
+    )
     for (bot_id,) in fleet.sql("SELECT id FROM trading_bots WHERE status NOT IN ('disabled', 'stopped', 'stopping')"):
         ((orders, distinct),) = fleet.sql(
             f"SELECT count(*), count(DISTINCT client_order_id) FROM bot_orders WHERE bot_id = {bot_id}"
