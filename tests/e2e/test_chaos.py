@@ -193,7 +193,7 @@ def test_after_a_hundred_random_edits_the_cluster_is_what_the_rows_ask_for(new_r
 
     print(*chaos.done, sep="\n")  # shown if the test fails
     wait_until(
-        expectation.met, 300, "the cluster as the rows ask", every=2, tell=lambda: "\n".join(expectation.problems)
+        expectation.met, 600, "the cluster as the rows ask", every=2, tell=lambda: "\n".join(expectation.problems)
     )
     for (bot_id,) in fleet.sql("SELECT id FROM trading_bots WHERE status NOT IN ('disabled', 'stopped', 'stopping')"):
         ((orders, distinct),) = fleet.sql(

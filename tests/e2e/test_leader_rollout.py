@@ -78,7 +78,7 @@ def test_a_leader_killed_in_the_middle_of_a_roll_out_is_followed_by_one_that_fin
     watch.start()
     try:
         fleet.install_with({"bot": {"env": [*env, {"name": "A_NEW_SHAPE", "value": "yes"}]}})
-        wait_until(lambda: updated() >= 2, 120, "the first wave", every=0.2)
+        wait_until(lambda: updated() >= 2, 300, "the first wave", every=0.2)
         leader = fleet.leader()
         assert updated() < BOTS, "the roll-out was over before its leader was killed"
         signal_process_of(leader, signal.SIGKILL)  # before the deletion could tell it to end in order
@@ -86,11 +86,11 @@ def test_a_leader_killed_in_the_middle_of_a_roll_out_is_followed_by_one_that_fin
         killed = time.monotonic()
         wait_until(lambda: another_leads(fleet, leader), 60, "another leader")
         print(f"leader killed -> another leads: {time.monotonic() - killed:.1f} s")
-        wait_until(lambda: updated() == BOTS, 180, "the end of the roll-out")
+        wait_until(lambda: updated() == BOTS, 600, "the end of the roll-out")
         for bot_id in bots:
             fleet.wait_ready(bot_id)
             wait_until(
-                lambda bot_id=bot_id: fleet.release.status(bot_id).get("update") == "Current", 60, "status.update"
+                lambda bot_id=bot_id: fleet.release.status(bot_id).get("update") == "Current", 180, "status.update"
             )
         print(f"killed -> all updated and ready: {time.monotonic() - killed:.1f} s")
     finally:

@@ -133,15 +133,15 @@ class Fleet:
         (pod,) = self.release.pods(bot_id)
         return sum(container["restartCount"] for container in pod["status"]["containerStatuses"])
 
-    def wait_ready(self, bot_id: int, timeout: float = 90) -> dict[str, Any]:
+    def wait_ready(self, bot_id: int, timeout: float = 180) -> dict[str, Any]:
         wait_until(lambda: self.ready(bot_id), timeout, f"pod of bot {bot_id} Ready")
         (pod,) = self.release.pods(bot_id)
         return pod
 
-    def wait_traded(self, bot_id: int, count: int = 1, timeout: float = 60) -> None:
+    def wait_traded(self, bot_id: int, count: int = 1, timeout: float = 180) -> None:
         wait_until(lambda: self.trade_count(bot_id) >= count, timeout, f"{count} trades of bot {bot_id}")
 
-    def wait_through(self, bot_id: int, last: Bar, timeout: float = 180) -> None:
+    def wait_through(self, bot_id: int, last: Bar, timeout: float = 600) -> None:
         wait_until(lambda: self.cursor(bot_id) == last.time, timeout, f"bot {bot_id} at its last bar {last.time}")
 
 
