@@ -30,8 +30,9 @@ class PastFeed:
 class Feed(Protocol):
     """Duties beside what the signatures say.
 
-    `history` raises InvalidBotError for data that no retry mends and TransientError for what one may. `bars` goes on
-    after any bar that it has delivered before, ends when the data does, and may be cancelled in every wait.
+    `history` and `newest`, one of which is asked before any bar, raise InvalidBotError for data that no retry mends and
+    TransientError for what one may. `bars` goes on after any bar that it has delivered before, ends when the data does,
+    and may be cancelled in every wait.
     """
 
     @property

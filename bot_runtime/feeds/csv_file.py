@@ -47,6 +47,11 @@ class CsvFeed(PastFeed):
         """Keep all: a replay must see what a backtest over the whole file sees."""
         return None
 
+    async def newest(self) -> datetime | None:
+        """As of all bars of the past; the file is read, so that one that can't be never counts as one that ran."""
+        await self._bars()
+        return None
+
     async def history(self, until: datetime, limit: int | None) -> list[Bar]:
         loaded = await self._bars()
         end = loaded.count_until(until)

@@ -265,6 +265,21 @@ async def test_a_document_that_parses_but_can_not_be_built_leaves_the_bot_on_its
         assert not seen.fleet.bots[bot_id].keeps_last_good
 
 
+async def test_a_file_that_is_not_there_never_counts_as_the_last_good_data(database_url: str) -> None:
+    async with running(database_url) as seen:
+        bot_id = await new_bot(database_url, data={**PACED, "bars": 0})  # it runs, and has no cursor yet
+        await seen.until_status(bot_id, "running")
+        broken = {"data_source": "file", "file_path": "no-such-file.csv", "interval": "1h"}
+        await seen.change(bot_id, config=a_document(data=broken))
+
+        async def kept() -> bool:
+            board = seen.fleet.bots[bot_id]
+            return board.keeps_last_good and board.phase is Phase.RUNNING
+
+        await seen.until(kept, "the last good data")
+        assert "no-such-file.csv" in (await seen.row(bot_id)).extra_metadata["last_error"]
+
+
 async def test_one_row_that_can_not_be_read_hides_no_other(sqlite_url: str) -> None:
     good, bad = await new_bot(sqlite_url), await new_bot(sqlite_url)
     database = Database(sqlite_url)
