@@ -166,12 +166,14 @@ class Expectation:
 
 
 def bare(deployment: dict[str, Any], bot_id: int) -> Any:
-    """A Deployment without what differs from bot to bot."""
+    """A Deployment without what differs from bot to bot: its id, where one is meant and not just the same number."""
     metadata = {key: value for key, value in deployment["metadata"].items() if key not in _OF_THE_SERVER}
     metadata["annotations"] = sorted(metadata.get("annotations", {}))
     metadata["ownerReferences"] = [{**owner, "uid": ""} for owner in metadata["ownerReferences"]]
     text = json.dumps({"metadata": metadata, "spec": deployment["spec"]}, sort_keys=True)
-    return json.loads(text.replace(f"bot-{bot_id}", "bot-ID").replace(f'"{bot_id}"', '"ID"'))
+    for around in ('"bot-{}"', '"tradingbot.dev/bot-id": "{}"', '"args": ["run", "{}"'):
+        text = text.replace(around.format(bot_id), around.format("ID"))
+    return json.loads(text)
 
 
 def test_after_a_hundred_random_edits_the_cluster_is_what_the_rows_ask_for(new_release, postgres):
