@@ -66,4 +66,8 @@ docs: install ## Write the generated pages anew
 clean: ## Remove what building and testing left behind; the database stays
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
+.PHONY: bench
+bench: install ## Measure, and write docs/benchmarks.md; ONLY="backtest heartbeat" for some
+	PYTHONPATH=tests $(BIN)/python -m benchmarks $(ONLY)
+
 include Makefile.demo.mk

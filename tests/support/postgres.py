@@ -77,13 +77,17 @@ class PostgresServer:
     def thaw(self) -> None:
         self._signal_all(signal.SIGCONT)
 
-    def _signal_all(self, number: signal.Signals) -> None:
+    def process_ids(self) -> list[int]:
+        """The server's process and those of its connections; none where it does not run."""
         # Each backend is a session of its own, so the postmaster's process group does not reach them.
         if self._process is None:
-            return
+            return []
         parent = self._process.pid
-        children = [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
-        for pid in (parent, *children):
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        return [parent, *map(int, children)]
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        for pid in self.process_ids():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 

@@ -1,0 +1,1 @@
+"""Figures that a user can reproduce: `make bench`. No part of the tests, but for a smoke of each."""

@@ -1,0 +1,38 @@
+"""`python -m benchmarks [NAME…]`: measure, note in docs/benchmarks.json, write docs/benchmarks.md."""
+
+import argparse
+import sys
+import tempfile
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.context import Context
+from benchmarks.report import keep, machine, write
+
+#: In the order of the report.
+ALL = ("bot_process", "backtest", "heartbeat")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[*ALL, []], help=", ".join(ALL))
+    failed = 0
+    for name in parser.parse_args().names or ALL:
+        print(f"{name} ...", flush=True)
+        with tempfile.TemporaryDirectory(prefix="tradingbot-bench-") as folder, Context(Path(folder)) as context:
+            try:
+                section = import_module(f"benchmarks.{name}").measure(context)
+            except LookupError as error:
+                print(f"{name}: not measured: {error}")
+                failed = 1
+                continue
+        for figure in section.figures:
+            print(f"  {figure.what}: {figure.ours}, ratio {figure.ratio}", flush=True)
+        keep(replace(section, about=machine()))
+        write(ALL)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

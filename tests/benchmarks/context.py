@@ -1,0 +1,57 @@
+"""What benchmarks run in: a folder, a PostgreSQL server, the bot's own environment, and how thorough to be."""
+
+import subprocess
+import sys
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from benchmarks.figures import LEAST_RUNS
+from benchmarks.report import PROJECT
+from support.postgres import PostgresServer, find_postgres
+
+
+@dataclass
+class Context(AbstractContextManager["Context"]):
+    """`quick` is a smoke: everything runs, once and small, and the figures mean nothing."""
+
+    folder: Path
+    quick: bool = False
+
+    @property
+    def runs(self) -> int:
+        return 1 if self.quick else LEAST_RUNS
+
+    def size(self, thorough: int, smoke: int) -> int:
+        return smoke if self.quick else thorough
+
+    @cached_property
+    def postgres(self) -> PostgresServer:
+        programs = find_postgres()
+        if programs is None:
+            raise LookupError("no PostgreSQL server is installed (Debian's package: postgresql)")
+        server = PostgresServer(programs)
+        server.start()
+        return server
+
+    @cached_property
+    def bot_python(self) -> Path:
+        """The interpreter of an environment with what the bot's image has, and nothing else; a smoke uses its own."""
+        if self.quick:
+            return Path(sys.executable)
+        home = PROJECT / ".bench" / "bot"
+        python = home / "bin" / "python"
+        if not python.exists():
+            subprocess.run([sys.executable, "-m", "venv", home], check=True)
+        pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+        subprocess.run([*pip, "--require-hashes", "-r", PROJECT / "requirements" / "bot.txt"], check=True)
+        wheels = self.folder / "wheel"
+        wheel = [sys.executable, "-m", "pip", "--quiet", "wheel", "--no-deps", "--no-build-isolation"]
+        subprocess.run([*wheel, "--wheel-dir", wheels, PROJECT], check=True)
+        subprocess.run([*pip, "--no-deps", "--force-reinstall", *wheels.glob("*.whl")], check=True)
+        return python
+
+    def __exit__(self, *_: object) -> None:
+        if "postgres" in self.__dict__:
+            self.postgres.close()

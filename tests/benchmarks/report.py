@@ -1,0 +1,80 @@
+"""docs/benchmarks.md from what was measured; figures of an earlier run stay where a benchmark was not run again."""
+
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.figures import Figure, Section, shown
+
+PROJECT = Path(__file__).resolve().parents[2]
+RESULTS = PROJECT / "docs" / "benchmarks.json"
+PAGE = PROJECT / "docs" / "benchmarks.md"
+
+_INTRODUCTION = """# Benchmarks
+
+Written by `make bench`; every figure is a median, with the lowest and the highest in brackets. A ratio compares with a
+reference that was measured in the same run on the same machine: ratios can be compared between machines, times can't.
+`make bench ONLY="backtest heartbeat"` runs some.
+"""
+
+
+def machine() -> tuple[tuple[str, str], ...]:
+    """What the figures were measured on."""
+    memory = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal"))
+    model = next((ln for ln in Path("/proc/cpuinfo").read_text().splitlines() if ln.startswith("model name")), ": ?")
+    commit = subprocess.run(
+        ["git", "-C", str(PROJECT), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
+    return (
+        ("measured", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
+        ("commit", commit.stdout.strip() or "unknown"),
+        ("machine", f"{os.cpu_count()} x {model.split(':')[1].strip()}, {int(memory.split()[1]) / 2**20:.0f} GiB"),
+        ("system", f"{platform.system()} {platform.release()}, Python {platform.python_version()}"),
+    )
+
+
+def keep(section: Section, results: Path = RESULTS) -> None:
+    """Write down a section, in the place of an earlier one of that key."""
+    found = json.loads(results.read_text()) if results.exists() else {}
+    found[section.key] = section.to_json()
+    results.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+
+
+def write(order: tuple[str, ...], results: Path = RESULTS, page: Path = PAGE) -> None:
+    """Render all sections that were ever measured, in this order."""
+    found = json.loads(results.read_text()) if results.exists() else {}
+    sections = [Section.of_json(found[key]) for key in order if key in found]
+    missing = [key for key in order if key not in found]
+    parts = [_INTRODUCTION, _summary(sections), *[_section(section) for section in sections]]
+    if missing:
+        parts.append(f"Not measured yet: {', '.join(missing)}.\n")
+    page.write_text("\n".join(parts))
+
+
+def _summary(sections: list[Section]) -> str:
+    lines = ["| what | ours | reference | ratio | must reach | |", "|---|---|---|---|---|---|"]
+    lines += [_row(figure) for section in sections for figure in section.figures]
+    return "\n".join(lines) + "\n"
+
+
+def _row(figure: Figure) -> str:
+    reference = "" if figure.reference is None else f"{figure.reference_name}: {figure.reference}"
+    ratio = "" if figure.ratio is None else shown(figure.ratio)
+    limit = "" if figure.limit is None else f"{'at least' if figure.at_least else 'at most'} {shown(figure.limit)}"
+    verdict = {True: "met", False: "**not met**", None: ""}[figure.met]
+    return f"| {figure.what} | {figure.ours} | {reference} | {ratio} | {limit} | {verdict} |"
+
+
+def _section(section: Section) -> str:
+    lines = [f"## {section.title}", "", section.how, ""]
+    lines += [f"* {figure.what}: {figure.note}" for figure in section.figures if figure.note]
+    if section.details:
+        head, *rows = section.details
+        lines += ["", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+        lines += [f"| {' | '.join(row)} |" for row in rows]
+    lines += [f"* **Not measured**: {text}" for text in section.missing]
+    lines += ["", "; ".join(f"{name}: {value}" for name, value in section.about), ""]
+    return "\n".join(lines)
