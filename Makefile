@@ -64,7 +64,7 @@ docs: install ## Write the generated pages anew
 
 .PHONY: clean
 clean: ## Remove what building and testing left behind; the database stays
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .bench
 
 .PHONY: bench
 bench: install ## Measure, and write docs/benchmarks.md; ONLY="backtest heartbeat" for some

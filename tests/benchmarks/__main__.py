@@ -7,7 +7,7 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.context import Context
+from benchmarks.context import Context, NotInstalledError
 from benchmarks.report import keep, machine, write
 
 #: In the order of the report.
@@ -23,7 +23,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="tradingbot-bench-") as folder, Context(Path(folder)) as context:
             try:
                 section = import_module(f"benchmarks.{name}").measure(context)
-            except LookupError as error:
+            except NotInstalledError as error:
                 print(f"{name}: not measured: {error}")
                 failed = 1
                 continue

@@ -13,11 +13,10 @@ from benchmarks.context import Context
 from benchmarks.documents import RSI_BB_ATR
 from benchmarks.figures import Figure, Section, sample
 from benchmarks.report import PROJECT
-from bot_core.models.strategy import parse_strategy
 from bot_runtime.engine.backtest import run_backtest
 from bot_runtime.feeds.parquet_bars import read_bars
 from bot_runtime.strategies.registry import build_sizing, build_strategy
-from support.bars import CASH, COMMISSION, made_up_bars
+from support.bars import CASH, COMMISSION, made_up_bars, strategy_config
 from support.restarts import trades_of_a_bot_that_is_restarted
 
 TITLE = "A backtest of 500,000 bars"
@@ -63,16 +62,9 @@ def in_a_process(context: Context, path: Path) -> dict[str, Any]:
 
 
 def check_trades(path: Path, trades: list[list[str]]) -> None:
-    config = strategy()
     bars = read_bars(path, 60)
-    one_by_one = trades_of_a_bot_that_is_restarted(config, bars[: len(bars)], every=len(bars) + 1)
+    one_by_one = trades_of_a_bot_that_is_restarted(strategy_config(**RSI_BB_ATR), bars, every=len(bars) + 1)
     assert [as_text(trade) for trade in one_by_one] == trades, "the backtest's trades are not the engine's"
-
-
-def strategy() -> Any:
-    config, problems, _ = parse_strategy(RSI_BB_ATR)
-    assert config is not None, problems
-    return config
 
 
 def as_text(trade: Any) -> list[str]:
@@ -85,7 +77,7 @@ def as_text(trade: Any) -> list[str]:
 def main(path: Path) -> None:
     """One run; prints its figures."""
     bars = read_bars(path, 60)
-    config = strategy()
+    config = strategy_config(**RSI_BB_ATR)
     since = time.perf_counter()
     result = run_backtest(
         build_strategy(config), bars, position_size=build_sizing(config), cash=CASH, commission=COMMISSION

@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 
 from sqlalchemy import update
@@ -12,13 +12,12 @@ from sqlalchemy import update
 from benchmarks.context import Context
 from benchmarks.documents import paper_bot
 from benchmarks.figures import Figure, Section, sample
-from benchmarks.processes import Watched, answers, watched
+from benchmarks.processes import Watched, answers, processor_seconds, watched
 from bot_core.schema import bots
 from bot_core.store.database import Database
 from bot_core.store.upgrade import upgrade
 from support.bots import insert_bot
 from support.postgres import free_port
-from support.waiting import wait_until
 
 TITLE = "One bot in a process of its own"
 HOW = (
@@ -46,14 +45,14 @@ for name in ("asyncio", "structlog", "psycopg", "sqlalchemy.ext.asyncio", "pydan
 
 
 def measure(context: Context) -> Section:
-    """Raise LookupError where there is no PostgreSQL server."""
+    """Raise NotInstalledError where there is no PostgreSQL server."""
     url = prepared(context)
     seconds = context.size(60, 1)
     ours, floor = _Samples(), _Samples()
     for number in range(context.runs):
-        with floor_process(context.bot_python, context.folder / f"floor-{number}") as process:
-            flag = context.folder / f"floor-{number}" / "ready"
-            floor.note(process, process.until(flag.exists), 1)
+        log = context.folder / f"floor-{number}" / "log"
+        with watched([context.bot_python, "-c", FLOOR], {}, log) as process:
+            floor.note(process, process.until(log.with_name("ready").exists), 1)
         with bot_process(context.bot_python, url, context.folder / f"bot-{number}") as (process, port):
             ready = process.until(lambda port=port: answers(f"http://127.0.0.1:{port}/readyz"))
             ours.note(process, ready, seconds)
@@ -79,9 +78,10 @@ class _Samples:
     def note(self, process: Watched, ready: float, seconds: float) -> None:
         self.ready.append(ready)
         time.sleep(min(10, seconds))
-        before, since = process.processor_seconds(), time.perf_counter()
+        pid = process.process.pid
+        before, since = processor_seconds(pid), time.perf_counter()
         time.sleep(seconds)
-        self.processor.append(100 * (process.processor_seconds() - before) / (time.perf_counter() - since))
+        self.processor.append(100 * (processor_seconds(pid) - before) / (time.perf_counter() - since))
         self.resident.append(process.resident())
         self.private.append(process.private())
 
@@ -91,46 +91,34 @@ def prepared(context: Context) -> str:
     name = context.postgres.create_database()
     url = context.postgres.url(name)
     upgrade(url)
-    asyncio.run(_in_database(url, None))
+    asyncio.run(_insert(url))
     with bot_process(context.bot_python, url, context.folder / "first") as (process, _):
         cursor = "SELECT cursor FROM bot_state WHERE bot_id = 1 AND cursor IS NOT NULL"
-
-        def through() -> bool:
-            assert process.process.poll() is None, process.log.read_text()
-            return bool(context.postgres.execute(cursor, database=name)) and "feed_ended" in process.log.read_text()
-
-        wait_until(through, 60, "the end of the data", tell=process.log.read_text)
-    asyncio.run(_in_database(url, 1))
+        process.until(
+            lambda: bool(context.postgres.execute(cursor, database=name)) and "feed_ended" in process.log.read_text()
+        )
+    asyncio.run(_slow_down(url))
     return url
 
 
-async def _in_database(url: str, bot_id: int | None) -> None:
-    database = Database(url)
-    try:
-        if bot_id is None:
-            await insert_bot(database, paper_bot(speed=0, bars=_WARM_BARS))
-            return
-        async with database.write() as connection:
-            await connection.execute(
-                update(bots).where(bots.c.id == bot_id).values(config=paper_bot(speed=1 / 60), status="enabled")
-            )
-    finally:
-        await database.aclose()
+async def _insert(url: str) -> None:
+    async with aclosing(Database(url)) as database:
+        await insert_bot(database, paper_bot(speed=0, bars=_WARM_BARS))
+
+
+async def _slow_down(url: str) -> None:
+    values = {"config": paper_bot(speed=1 / 60), "status": "enabled"}
+    async with aclosing(Database(url)) as database, database.write() as connection:
+        await connection.execute(update(bots).where(bots.c.id == 1).values(values))
 
 
 @contextmanager
 def bot_process(python: Path, url: str, folder: Path) -> Iterator[tuple[Watched, int]]:
     """A bot's process and the port that it answers at."""
-    folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     environment = {"DATABASE_URL": url, "PORT": str(port), "HOST": "127.0.0.1", "PYTHONUNBUFFERED": "1"}
     with watched([python, "-m", "bot_runtime", "run", "1"], environment, folder / "log") as process:
         yield process, port
-
-
-def floor_process(python: Path, folder: Path) -> AbstractContextManager[Watched]:
-    folder.mkdir(parents=True, exist_ok=True)
-    return watched([python, "-c", FLOOR], {}, folder / "log")
 
 
 def import_costs(python: Path) -> tuple[tuple[str, ...], ...]:

@@ -6,10 +6,17 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from benchmarks.figures import LEAST_RUNS
 from benchmarks.report import PROJECT
 from support.postgres import PostgresServer, find_postgres
+
+_Size = TypeVar("_Size", int, float)
+
+
+class NotInstalledError(Exception):
+    """What a benchmark needs is not on this machine."""
 
 
 @dataclass
@@ -23,14 +30,14 @@ class Context(AbstractContextManager["Context"]):
     def runs(self) -> int:
         return 1 if self.quick else LEAST_RUNS
 
-    def size(self, thorough: int, smoke: int) -> int:
+    def size(self, thorough: _Size, smoke: _Size) -> _Size:
         return smoke if self.quick else thorough
 
     @cached_property
     def postgres(self) -> PostgresServer:
         programs = find_postgres()
         if programs is None:
-            raise LookupError("no PostgreSQL server is installed (Debian's package: postgresql)")
+            raise NotInstalledError("no PostgreSQL server is installed (Debian's package: postgresql)")
         server = PostgresServer(programs)
         server.start()
         return server

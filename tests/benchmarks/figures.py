@@ -1,9 +1,8 @@
 """What a benchmark found: samples, ratios against a reference of the same run, and what could not be measured."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 #: Fewer make no median that one could believe.
 LEAST_RUNS = 5
@@ -64,29 +63,6 @@ class Section:
     details: tuple[tuple[str, ...], ...] = ()
     missing: tuple[str, ...] = ()
     about: tuple[tuple[str, str], ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def of_json(cls, found: dict[str, Any]) -> "Section":
-        figures = tuple(_figure(item) for item in found["figures"])
-        details = tuple(tuple(row) for row in found["details"])
-        about = tuple((name, value) for name, value in found["about"])
-        return cls(
-            **found | {"figures": figures, "details": details, "missing": tuple(found["missing"]), "about": about}
-        )
-
-
-def _figure(found: dict[str, Any]) -> Figure:
-    reference = found["reference"]
-    return Figure(
-        **found | {"ours": _sample(found["ours"]), "reference": None if reference is None else _sample(reference)}
-    )
-
-
-def _sample(found: dict[str, Any]) -> Sample:
-    return Sample(found["unit"], tuple(found["values"]))
 
 
 def shown(value: float) -> str:

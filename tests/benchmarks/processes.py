@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from support.waiting import wait_until
+
 _TICK = os.sysconf("SC_CLK_TCK")
 MIB = 2**20
 
@@ -24,10 +26,12 @@ class Watched:
 
     def until(self, ready: Callable[[], bool], seconds: float = 60) -> float:
         """Seconds from its start until it is ready. Raises AssertionError with its log where it never is."""
-        while not ready():
+
+        def is_ready() -> bool:
             assert self.process.poll() is None, f"it ended with {self.process.returncode}: {self.log.read_text()}"
-            assert time.perf_counter() - self.started < seconds, f"not ready in {seconds} s: {self.log.read_text()}"
-            time.sleep(0.002)
+            return ready()
+
+        wait_until(is_ready, seconds, "readiness", every=0.002, tell=self.log.read_text)
         return time.perf_counter() - self.started
 
     def resident(self) -> float:
@@ -38,10 +42,6 @@ class Watched:
         """MiB that no other process shares: what one more such process costs."""
         return (self._memory("Private_Clean") + self._memory("Private_Dirty")) / MIB
 
-    def processor_seconds(self) -> float:
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICK
-
     def _memory(self, name: str) -> int:
         text = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
         found = re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
@@ -49,9 +49,19 @@ class Watched:
         return int(found[1]) * 1024
 
 
+def processor_seconds(*pids: int) -> float:
+    """What these processes have used so far, in user and kernel mode."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / _TICK
+
+
 @contextmanager
 def watched(command: Sequence[str | Path], environment: Mapping[str, str], log: Path) -> Iterator[Watched]:
-    """Start a process with nothing but this environment; end it by its process id."""
+    """Start a process in the log's folder with nothing but this environment; end it by its process id."""
+    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
             [str(word) for word in command],

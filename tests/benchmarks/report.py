@@ -1,17 +1,19 @@
 """docs/benchmarks.md from what was measured; figures of an earlier run stay where a benchmark was not run again."""
 
-import json
 import os
 import platform
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from benchmarks.figures import Figure, Section, shown
 
 PROJECT = Path(__file__).resolve().parents[2]
 RESULTS = PROJECT / "docs" / "benchmarks.json"
 PAGE = PROJECT / "docs" / "benchmarks.md"
+_SECTIONS = TypeAdapter(dict[str, Section])
 
 _INTRODUCTION = """# Benchmarks
 
@@ -36,17 +38,21 @@ def machine() -> tuple[tuple[str, str], ...]:
     )
 
 
+def kept(results: Path = RESULTS) -> dict[str, Section]:
+    """All sections that were ever measured."""
+    return _SECTIONS.validate_json(results.read_bytes()) if results.exists() else {}
+
+
 def keep(section: Section, results: Path = RESULTS) -> None:
     """Write down a section, in the place of an earlier one of that key."""
-    found = json.loads(results.read_text()) if results.exists() else {}
-    found[section.key] = section.to_json()
-    results.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    found = kept(results) | {section.key: section}
+    results.write_bytes(_SECTIONS.dump_json(found, indent=1) + b"\n")
 
 
 def write(order: tuple[str, ...], results: Path = RESULTS, page: Path = PAGE) -> None:
     """Render all sections that were ever measured, in this order."""
-    found = json.loads(results.read_text()) if results.exists() else {}
-    sections = [Section.of_json(found[key]) for key in order if key in found]
+    found = kept(results)
+    sections = [found[key] for key in order if key in found]
     missing = [key for key in order if key not in found]
     parts = [_INTRODUCTION, _summary(sections), *[_section(section) for section in sections]]
     if missing:

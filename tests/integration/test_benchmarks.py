@@ -27,6 +27,7 @@ def test_a_benchmark_measures_all_that_it_promises(name, tmp_path):
     counts = {figure.what: figure.ours.median for figure in section.figures}
     if name == "heartbeat":
         assert counts["statements of a heartbeat"] == 1
+        assert counts["round trips of a heartbeat"] == 1
 
 
 def test_the_report_says_which_limits_are_kept_and_what_was_not_measured(tmp_path):
