@@ -47,7 +47,7 @@ def speaks(record: BotRecord, trouble: Trouble, now: datetime) -> bool:
 def trouble_of(observed: Observed) -> Trouble | None:
     pod = observed.pod
     of_deployment = observed.deployment.trouble if observed.deployment else None
-    if pod is None or pod.failed:
+    if pod is None or pod.over:
         return of_deployment or (pod.trouble if pod else None)
     return pod.trouble or (None if pod.ready else of_deployment)
 

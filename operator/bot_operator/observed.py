@@ -15,6 +15,7 @@ from bot_operator.trouble import (
     condition,
     deployment_trouble,
     pod_disruption,
+    pod_over,
     pod_trouble,
 )
 
@@ -70,7 +71,7 @@ class ObservedPod:
     deleting: bool = False
     started: bool = False
     ready: bool = False
-    failed: bool = False
+    over: bool = False
     restarts: int = 0
     node: str = ""
     image: str = ""
@@ -115,9 +116,9 @@ class Observed:
 
     @property
     def pod(self) -> ObservedPod | None:
-        """The pod that counts: the newest that is not on its way out, one that failed only where there is no other."""
+        """The pod that counts: the newest that is not on its way out, one that is over only where there is no other."""
         staying = [pod for pod in self.pods if not pod.deleting]
-        return max(staying, key=lambda pod: (not pod.failed, pod.created, pod.name), default=None)
+        return max(staying, key=lambda pod: (not pod.over, pod.created, pod.name), default=None)
 
     @property
     def disruption(self) -> Disruption | None:
@@ -174,7 +175,7 @@ def parse_pod(document: Mapping[str, Any]) -> ObservedPod:
         deleting="deletionTimestamp" in meta,
         started=any("running" in _mapping(container, "state") for container in containers),
         ready=condition(status, "Ready").get("status") == "True",
-        failed=status.get("phase") == "Failed",
+        over=pod_over(document),
         restarts=sum(int(container.get("restartCount", 0)) for container in containers),
         node=str(spec.get("nodeName", "")),
         image=images[0] if images else "",

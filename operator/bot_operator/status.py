@@ -84,7 +84,7 @@ def judge(  # noqa: PLR0911  # a table: one line, one case
     trouble = lasting_trouble(record, observed, now, settings)
     if trouble is not None:
         return Verdict(Phase.ERROR, _told(record, trouble), trouble.reason)
-    if observed.pod is None or observed.pod.failed:
+    if observed.pod is None or observed.pod.over:
         # Of a row in error it is over: this Deployment has been made since.
         refused = "" if record.row.status == BotStatus.ERROR else _refused(record)
         return Verdict(Phase.PENDING, _waits_for(trouble_of(observed)) or refused)

@@ -26,6 +26,10 @@ _FORGIVEN_AFTER = timedelta(minutes=10)
 #: Reasons of a pod's condition `DisruptionTarget` that nobody asked for; a drain was asked for.
 _TAKEN_AWAY = frozenset({"PreemptionByScheduler", "DeletionByTaintManager", "DeletionByPodGC", "TerminationByKubelet"})
 _NEVER_RAN = frozenset({"StartError", "ContainerCannotRun"})
+#: A bot's containers are started again whenever they end, so a pod that is over was ended by its node. If its process
+#: then ended as told, the kubelet may show a success, and its reason is lost.
+_OVER = frozenset({"Failed", "Succeeded"})
+_ENDED = ("Ended", "its node ended the pod, as by an eviction; the pod's events tell why")
 
 
 class Patience(StrEnum):
@@ -50,7 +54,7 @@ _WAITING = {
 #: Every word that the text of a trouble may begin with; those of a pod that failed are the kubelet's own.
 REASONS = frozenset(
     {CRASH_LOOP, NOT_CREATED, NOT_STARTED, NOT_READY, FAILED_CREATE, NOT_PROGRESSING, DEPLOYMENT_REFUSED,
-     "Unschedulable", "Failed",
+     "Unschedulable", "Failed", "Ended",
      "SchedulingGated", "SchedulerError", "Evicted", "Terminated", "NodeShutdown", "NodeLost", "NodeAffinity",
      "NodePorts", "OutOfcpu", "OutOfmemory", "OutOfpods", "OutOfephemeral-storage", "Preempting",
      "UnexpectedAdmissionError", "DeadlineExceeded", "Restarted", "Lost"} | _WAITING.keys()
@@ -95,8 +99,8 @@ def reason_of(text: str) -> str:
 def pod_trouble(document: Document) -> Trouble | None:
     """Why a pod does not run as it should; None where it does, or is only just being made."""
     status = _mapping(document, "status")
-    if status.get("phase") == "Failed":
-        return Trouble(_failure(status), _text(status.get("message")), Patience.SOME, _failed_at(status))
+    if pod_over(document):
+        return Trouble(*_failure(status), Patience.SOME, _over_since(status))
     scheduled = condition(status, "PodScheduled")
     if scheduled.get("status") == "False":
         reason = str(scheduled.get("reason") or "Unschedulable")
@@ -108,6 +112,11 @@ def pod_trouble(document: Document) -> Trouble | None:
         if found is not None:
             return found
     return None
+
+
+def pod_over(document: Document) -> bool:
+    """Whether nothing of a pod runs any more, nor ever will; another takes its place."""
+    return _mapping(document, "status").get("phase") in _OVER
 
 
 def deployment_trouble(document: Document) -> Trouble | None:
@@ -131,8 +140,8 @@ def pod_disruption(document: Document) -> Disruption | None:
     taken = condition(status, "DisruptionTarget")
     # Whoever deleted it asked for its end, and a process that had to be killed leaves a pod that has failed.
     deleted = "deletionTimestamp" in _mapping(document, "metadata")
-    if status.get("phase") == "Failed" and not deleted:
-        at, text = _failed_at(status), str(Trouble(_failure(status), _text(status.get("message"))))
+    if pod_over(document) and not deleted:
+        at, text = _over_since(status), str(Trouble(*_failure(status)))
         return Disruption(name, 0, text, at) if at else None
     if taken.get("status") == "True" and taken.get("reason") in _TAKEN_AWAY:
         at = moment(taken.get("lastTransitionTime"))
@@ -223,12 +232,15 @@ def _ending(ended: Document) -> str:
     return f"{reason}, exit code {code}"
 
 
-def _failure(status: Document) -> str:
+def _failure(status: Document) -> tuple[str, str]:
+    """The reason, and the words for it."""
+    if status.get("phase") == "Succeeded":
+        return _ENDED
     reason = str(status.get("reason") or "Failed")
-    return reason if reason in REASONS else "Failed"
+    return reason if reason in REASONS else "Failed", _text(status.get("message"))
 
 
-def _failed_at(status: Document) -> datetime | None:
+def _over_since(status: Document) -> datetime | None:
     ends = [
         moment(_mapping(_mapping(container, "state"), "terminated").get("finishedAt"))
         for container in status.get("containerStatuses") or []

@@ -37,7 +37,7 @@ def test_the_pod_that_counts_is_the_newest_that_stays_and_has_not_failed() -> No
     old = ObservedPod("a", "2026-03-01T11:00:00Z")
     new = ObservedPod("b", "2026-03-01T11:00:01Z")
     leaving = ObservedPod("c", "2026-03-01T11:00:02Z", deleting=True)
-    evicted = ObservedPod("d", "2026-03-01T11:00:03Z", failed=True)
+    evicted = ObservedPod("d", "2026-03-01T11:00:03Z", over=True)
     assert Observed(pods=(new, evicted, leaving, old)).pod == new
     assert Observed(pods=(evicted, leaving)).pod == evicted
     assert Observed(pods=(leaving,)).pod is None

@@ -73,6 +73,7 @@ async def _runtime_says_running(world: "World", bot_id: int) -> bool:
         ("unschedulable", "Unschedulable", 60),
         ("startup-failing", "NotStarted", 300),
         ("evicted", "Evicted", 81),
+        ("evicted-graceful", "Ended", 81),
         ("volume-missing", "NotCreated", 300),
         ("not-ready", "NotReady", 300),
     ],
@@ -85,7 +86,8 @@ async def test_a_trouble_that_lasts_is_told_once_in_row_status_event_and_letter(
         # The sample's own times are up to 30 s older than the look, an eviction's 20 s younger.
         await _look(world, bot_id)
         assert world.cluster.status(bot_id)["phase"] != "Error"
-        assert reason not in str((await world.row(bot_id)).extra_metadata.get("last_error", "")) or pod == "evicted"
+        told = str((await world.row(bot_id)).extra_metadata.get("last_error", ""))
+        assert reason not in told or pod.startswith("evicted")
         world.later += after
     await _look(world, bot_id)
     row, status = await world.row(bot_id), world.cluster.status(bot_id)
@@ -149,15 +151,16 @@ async def test_one_restart_that_ended_well_is_told_and_counted_once_and_is_no_er
     assert (await world.row(bot_id)).error_count == 1
 
 
-async def test_an_eviction_is_an_error_until_the_next_pod_runs(world: "World") -> None:
-    bot_id = await _a_bot(world, "evicted", last_heartbeat=_TAKEN - timedelta(seconds=10))
+@pytest.mark.parametrize(("pod", "reason"), [("evicted", "Evicted"), ("evicted-graceful", "Ended")])
+async def test_an_eviction_is_an_error_until_the_next_pod_runs(world: "World", pod: str, reason: str) -> None:
+    bot_id = await _a_bot(world, pod, last_heartbeat=_TAKEN - timedelta(seconds=10))
     world.later += 25
     world.cluster.start_pod(bot_id, ready=False)
     await _look(world, bot_id)
     row = await world.row(bot_id)
     assert (row.status, row.error_count) == ("error", 1)
-    assert row.extra_metadata["last_error"].startswith("Evicted: ")
-    assert "Evicted" in world.cluster.status(bot_id)["message"]
+    assert row.extra_metadata["last_error"].startswith(f"{reason}: ")
+    assert reason in world.cluster.status(bot_id)["message"]
     assert await _runtime_says_running(world, bot_id)
     await _look(world, bot_id)
     row = await world.row(bot_id)

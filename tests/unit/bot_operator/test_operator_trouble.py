@@ -51,6 +51,7 @@ def _pod(name: str) -> ObservedPod:
         ("unschedulable", "Unschedulable: 0/1 nodes are available: 1 node(s) didn't match", Patience.SOME),
         ("unschedulable-cpu", "Unschedulable: 0/1 nodes are available: 1 Insufficient cpu.", Patience.SOME),
         ("evicted", 'Evicted: Usage of EmptyDir volume "tmp" exceeds the limit "1Mi".', Patience.SOME),
+        ("evicted-graceful", "Ended: its node ended the pod", Patience.SOME),
         ("first-start", _SILENT, Patience.MUCH),
         ("after-one-crash", _SILENT, Patience.MUCH),
         ("startup-failing", _SILENT, Patience.MUCH),
@@ -90,6 +91,7 @@ def test_an_image_that_can_not_be_pulled_reads_the_same_at_each_try() -> None:
         ("liveness-killed-once", f"Restarted: {_KILLED}", 1),
         ("after-one-crash", "Restarted: Error, exit code 1", 1),
         ("evicted", 'Evicted: Usage of EmptyDir volume "tmp" exceeds the limit "1Mi".', 0),
+        ("evicted-graceful", "Ended: its node ended the pod, as by an eviction; the pod's events tell why", 0),
     ],
 )
 def test_a_process_that_ended_unasked_is_told_from_all_others(name: str, text: str, restarts: int) -> None:
