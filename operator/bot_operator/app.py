@@ -30,6 +30,7 @@ from bot_operator.reconciler import Reconciler
 from bot_operator.row_writer import RowWriter
 from bot_operator.rows import RowReader
 from bot_operator.settings import OperatorSettings, ProcessSettings
+from bot_operator.sightings import Sightings
 from bot_operator.sweep import Sweep
 from bot_operator.transport import Transport
 from bot_operator.watcher import Watcher
@@ -38,6 +39,8 @@ from bot_operator.web import build_web, serving
 from bot_operator.workqueue import WorkQueue
 
 ACTOR = "operator"
+#: One change in the cluster makes several events, each by another controller: one look answers those of so long.
+_EVENTS_SECONDS = 0.25
 
 Watch = Callable[["OperatorApp"], Awaitable[None]]
 
@@ -56,6 +59,7 @@ class OperatorApp:
     health: OperatorHealth
     election: Election | None
     leases: Leases | None
+    sightings: Sightings
 
     @classmethod
     async def from_settings(cls, settings: OperatorSettings, process: ProcessSettings) -> Self:
@@ -103,9 +107,10 @@ class OperatorApp:
         )
         heartbeats = Heartbeats(settings, lambda bot_id: queue.add(bot_id, news=False), on_held=metrics.recoveries_held)
         waves = Waves(settings, lambda bot_id: watcher.wake(bot_id))  # noqa: PLW0108  # it is made below
+        sightings = Sightings()
         listen_to = listen_url(process.direct_url, database.url)
         watcher = Watcher(
-            Sweep(settings, rows, cluster, gate, queue, metrics, sweeps, waves, heartbeats),
+            Sweep(settings, rows, cluster, gate, queue, metrics, sweeps, waves, heartbeats, sightings),
             queue.add,
             poll_seconds=settings.poll_seconds,
             status_seconds=settings.status_seconds,
@@ -115,14 +120,17 @@ class OperatorApp:
             listen=None if database.is_sqlite else lambda wake: Listener(listen_to, wake).run(),
         )
         writer = RowWriter(store, rows)
-        reconciler = Reconciler(settings, rows, writer, cluster, gate, waves, heartbeats, on_recovery=metrics.recovered)
+        reconciler = Reconciler(
+            settings, rows, writer, cluster, gate, waves, heartbeats, sightings,
+            again=queue.add, on_recovery=metrics.recovered,
+        )  # fmt: skip
         election = None
         if leases is not None:
             identity = f"{process.name}_{uuid.uuid4()}"
             election = Election(settings.leader, leases, fence, identity, on_tried=lease_health.noted)
         return cls(
             settings, process.port, database, cluster, queue, reconciler, watcher, metrics, sweeps, health, election,
-            leases,
+            leases, sightings,
         )  # fmt: skip
 
     async def run(self, watch: Watch) -> None:
@@ -148,8 +156,10 @@ class OperatorApp:
 
     def wake(self, labels: Mapping[str, str], name: str = "") -> None:
         """An object with these labels and this name has changed in the cluster; its label may be what was edited."""
-        for bot_id in {labelled_bot_id(labels), named_bot_id(name)} - {None}:
-            self.watcher.wake(bot_id)
+        for bot_id in {labelled_bot_id(labels), named_bot_id(name)}:
+            if bot_id is not None:
+                self.sightings.noted(bot_id)
+                self.queue.add(bot_id, within=_EVENTS_SECONDS)
 
     async def aclose(self) -> None:
         await self.cluster.aclose()

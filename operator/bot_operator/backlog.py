@@ -31,12 +31,15 @@ class Backlog:
     # skipped when it comes up.
     _order: dict[bool, list[tuple[float, int]]] = field(default_factory=lambda: {False: [], True: []})
 
-    def add(self, bot_id: int, now: float, *, news: bool = True) -> None:
-        """Look at a bot soon. What is no news (a poll that saw the same again) does not cut a back-off short."""
+    def add(self, bot_id: int, now: float, *, news: bool = True, within: float = 0.0) -> None:
+        """Look at a bot soon, or within so many seconds.
+
+        What is no news (a poll that saw the same again) does not cut a back-off short.
+        """
         entry = self._entries.setdefault(bot_id, _Entry(wanted_since=now))
         if not news and (entry.working or entry.failures):
             return
-        due = max(now, entry.not_before) if entry.failures else now
+        due = max(now + within, entry.not_before if entry.failures else 0.0)
         if entry.due is None or due < entry.due:
             self._schedule(bot_id, entry, due)
 

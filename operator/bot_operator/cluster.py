@@ -43,8 +43,11 @@ class Cluster(Protocol):
     when the object has changed since it was seen.
     """
 
-    async def observe(self, bot_id: int) -> Observed:
-        """Everything of one bot, including an object of its name that is not ours."""
+    async def observe(self, bot_id: int, *, is_new: bool = False) -> Observed:
+        """Everything of one bot, including an object of its name that is not ours.
+
+        Of one that `is_new` only a TradingBot is looked for, and the rest where there is one.
+        """
 
     async def observe_all(self, on_page: Callable[[], None] = lambda: None) -> dict[int, Observed]:
         """Everything of ours, each kind listed once; `on_page` hears that the reading gets on."""

@@ -48,9 +48,11 @@ class Kube:
         """Find the cluster; nothing is sent yet. Raises FatalError where there is none to be found."""
         return cls(await Transport.connect(), namespace, release)
 
-    async def observe(self, bot_id: int) -> Observed:
+    async def observe(self, bot_id: int, *, is_new: bool = False) -> Observed:
         name = object_name(bot_id)
         bot = await self._get(f"{self._bots}/{name}")
+        if is_new and bot is None:
+            return Observed()
         deployment = await self._get(f"{self._deployments}/{name}")
         pods = await self._list(self._pods, selector(bot_labels(self._release, bot_id)))
         return Observed(

@@ -4,8 +4,10 @@ Pure: no client, no clock, no I/O. A plan is complete only together with the nex
 again and plans again, until there is nothing left to do.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from bot_core.models.bot import BotStatus
 from bot_operator.actions import (
     Action,
     ApplyDeployment,
@@ -59,11 +61,20 @@ def plan_bot(record: BotRecord | None, observed: Observed, around: Circumstances
     status = build_status_fields(
         record, observed, around.now, settings=around.settings.trouble, placement=placement, told=told
     )
+    workload = _plan_workload(record, observed, bot, around, placement)
+    if record.row.status != BotStatus.ERROR and is_first_start(workload, observed):
+        return workload  # it runs before anything is told of it, which the next plan does
     return _plan_recovery(record, observed, bot, around, standing, status) or [
         *plan_row(record, observed, bot, around, placement),
         *_plan_status(record, bot, around, status),
-        *_plan_workload(record, observed, bot, around, placement),
+        *workload,
     ]
+
+
+def is_first_start(actions: Sequence[Action], observed: Observed) -> bool:
+    """Whether a plan is nothing but to make the Deployment of a bot of which nothing was told yet."""
+    untold = observed.bot is not None and not observed.bot.phase and observed.deployment is None
+    return untold and len(actions) == 1 and isinstance(actions[0], ApplyDeployment)
 
 
 def _plan_recovery(

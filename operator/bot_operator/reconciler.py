@@ -43,11 +43,12 @@ from bot_operator.naming import object_name
 from bot_operator.observed import Observed, ObservedDeployment, ObservedTradingBot
 from bot_operator.operator_log import tell
 from bot_operator.parts import stands
-from bot_operator.plan import plan_bot
+from bot_operator.plan import is_first_start, plan_bot
 from bot_operator.record import BotRecord, Circumstances, Hold
 from bot_operator.row_writer import RowWriter
 from bot_operator.rows import RowReader
 from bot_operator.settings import OperatorSettings
+from bot_operator.sightings import Sightings
 from bot_operator.standing import stand
 from bot_operator.waves import Waves
 
@@ -76,7 +77,9 @@ class Reconciler:
         gate: Gate,
         waves: Waves,
         heartbeats: Heartbeats,
+        sightings: Sightings,
         *,
+        again: Callable[[int], None] = lambda _bot_id: None,
         on_recovery: Callable[[str], None] = lambda _outcome: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -87,6 +90,8 @@ class Reconciler:
         self._gate = gate
         self._waves = waves
         self._heartbeats = heartbeats
+        self._sightings = sightings
+        self._again = again
         self._on_recovery = on_recovery
         self._now = now
 
@@ -104,16 +109,22 @@ class Reconciler:
             if all(action in done for action in actions):
                 break  # what was written did not stay, as where an older CRD knows no such field
             try:
+                starts = is_first_start(actions, look.observed)
                 look = await self._carry_out(actions, look)
                 done += actions
+                if starts:
+                    self._again(look.bot_id)  # what there is to tell waits for the bots that have no Deployment yet
+                    return
             except StaleLookError as error:
                 _log.info("looked_again", why=str(error))
                 look, done = await self._observe(look.bot_id), []
         raise TransientError(f"bot {look.bot_id} is not settled; planned last: {actions}")
 
     async def _observe(self, bot_id: int) -> _Look:
+        is_new = self._sightings.nothing_of(bot_id)
+        self._sightings.noted(bot_id)
         record = await self._record(bot_id)
-        observed = await self._cluster.observe(bot_id)
+        observed = await self._cluster.observe(bot_id, is_new=is_new)
         hold = await self._hold(bot_id, record, observed)
         if record is not None:
             record = replace(record, hold=hold)

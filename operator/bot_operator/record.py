@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import Self
 
 from bot_core.models.bot import REFUSED, BotRow, Desired, DesiredState, desired_state
 from bot_core.models.config import ParsedConfig, parse_config
@@ -20,6 +21,16 @@ class BotRecord:
     figures: Figures = NO_FIGURES
     halt: Halt | None = None
     hold: "Hold | None" = None
+
+    def knowing(self, earlier: "BotRecord | None") -> Self:
+        """Itself; what was understood of the same row's document before need not be found out again."""
+        known = None if earlier is None else earlier.__dict__.get("parsed")
+        if known is not None and earlier is not None and self._same_document(earlier):
+            self.__dict__["parsed"] = known
+        return self
+
+    def _same_document(self, other: "BotRecord") -> bool:
+        return (self.row.config, self.row.unreadable) == (other.row.config, other.row.unreadable)
 
     @cached_property
     def parsed(self) -> ParsedConfig:

@@ -76,6 +76,11 @@ def plan_rollout(standings: Collection[Standing], settings: OperatorSettings) ->
     return Rollout(permits, paused, tuple(failed), {word: counts[word] for word in Update})
 
 
+def nothing_to_roll(bots: int) -> Rollout:
+    """What `plan_rollout` answers where all standings rest."""
+    return Rollout(counts={word: bots if word is Update.CURRENT else 0 for word in Update})
+
+
 def place_count(bots: int, rules: RolloutSettings) -> int:
     """How many bots may be down for the roll-out's sake at a time."""
     return max(1, int(bots * rules.max_unavailable_percent / 100))

@@ -1,5 +1,8 @@
 """Reads rows, figures and halts as records. It writes nothing and decides nothing."""
 
+import asyncio
+from collections.abc import Iterable
+
 from bot_core.models.halt import halt_of
 from bot_core.store.bots import BotStore
 from bot_core.store.projection import ProjectionStore
@@ -15,24 +18,34 @@ class RowReader:
         self._projection = projection
         # What a bot whose row is gone, and whose removal is held, is put back by; lost with the process.
         self._last: dict[int, BotRecord] = {}
+        self._asked: set[int] = set()
+        self._turn = asyncio.Lock()
+        self._next: asyncio.Task[dict[int, BotRecord]] | None = None
 
     async def all(self) -> dict[int, BotRecord]:
-        rows = await self._store.all()
-        figures = await self._projection.figures()
-        halts = await self._projection.halts()
-        found = {
-            row.id: BotRecord(row, figures.get(row.id, NO_FIGURES), halt_of(halts, row.id, row.user_id)) for row in rows
-        }
+        found = await self._read(None)
         self._last |= found
         return found
 
     async def get(self, bot_id: int) -> BotRecord | None:
-        row = await self._store.get(bot_id)
-        if row is None:
-            return None
-        figures = await self._projection.figures([bot_id])
+        """As it is now. Who asks while others are being read is answered together with all who do so."""
+        self._asked.add(bot_id)
+        if self._next is None:
+            self._next = asyncio.create_task(self._read_asked())
+            self._next.add_done_callback(_heard)
+        return (await asyncio.shield(self._next)).get(bot_id)
+
+    async def _read_asked(self) -> dict[int, BotRecord]:
+        async with self._turn:
+            self._next, asked, self._asked = None, self._asked, set()
+            return await self._read(asked)
+
+    async def _read(self, ids: Iterable[int] | None) -> dict[int, BotRecord]:
+        rows = await self._store.all(ids)
+        figures = await self._projection.figures(ids)
         halts = await self._projection.halts()
-        return BotRecord(row, figures.get(bot_id, NO_FIGURES), halt_of(halts, row.id, row.user_id))
+        found = (BotRecord(row, figures.get(row.id, NO_FIGURES), halt_of(halts, row.id, row.user_id)) for row in rows)
+        return {record.row.id: record.knowing(self._last.get(record.row.id)) for record in found}
 
     async def wishes(self) -> Wishes:
         """What all rows ask for, in one query. A missing table is an answer."""
@@ -45,3 +58,8 @@ class RowReader:
     def forget(self, bot_id: int) -> None:
         """Its removal is under way: nothing is put back any more."""
         self._last.pop(bot_id, None)
+
+
+def _heard(task: "asyncio.Task[dict[int, BotRecord]]") -> None:
+    if not task.cancelled():
+        task.exception()  # told to whoever asked, if they still wait

@@ -101,6 +101,11 @@ class Standing:
         return self.reason in {Reason.FAILED, Reason.RECOVERED} and self.tried and not self.forgiven
 
     @property
+    def rests(self) -> bool:
+        """Whether a roll-out has nothing to decide of it, and nothing of others by it."""
+        return self.stage is Stage.CURRENT and not self.blames
+
+    @property
     def down(self) -> bool:
         """Whether it is down for the roll-out's sake, or as good as."""
         if self.stage is Stage.UPDATING:

@@ -25,6 +25,7 @@ from bot_operator.record import BotRecord, Circumstances
 from bot_operator.rollout import Update
 from bot_operator.rows import RowReader
 from bot_operator.settings import OperatorSettings
+from bot_operator.sightings import Sightings
 from bot_operator.standing import Standing, stand
 from bot_operator.turns import in_turns
 from bot_operator.waves import Waves
@@ -45,6 +46,7 @@ class Sweep:
         health: SweepHealth,
         waves: Waves,
         heartbeats: Heartbeats,
+        sightings: Sightings,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -57,6 +59,7 @@ class Sweep:
         self._health = health
         self._waves = waves
         self._heartbeats = heartbeats
+        self._sightings = sightings
         self._now = now
         self._pause_told = False
 
@@ -64,6 +67,7 @@ class Sweep:
         """Queue every bot that is not as its row asks, orphans among them. False when not all could be read."""
         self._health.tried()
         mark = self._waves.mark()
+        self._sightings.mark()
         records = await self._read_rows()
         seen = None if records is None else await self._read_cluster()
         showing = None if seen is None else await self._judge(seen)
@@ -71,6 +75,7 @@ class Sweep:
             self._health.failed()
             return False
         records = {bot_id: self._with_hold(record, seen.get(bot_id), showing) for bot_id, record in records.items()}
+        self._sightings.swept(seen.keys())
         self._waves.swept(await self._standings(records, seen), mark)
         await self._tell_pause(seen)
         async for bot_id in in_turns(sorted(records.keys() | seen.keys())):

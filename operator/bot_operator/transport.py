@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.request import getproxies
 
 import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
@@ -84,6 +85,8 @@ class Transport:
                 await load_kube_config(client_configuration=configuration)
             except ConfigException as error:
                 raise FatalError(f"neither a service account nor a kubeconfig leads to a cluster: {error}") from error
+        # Else a thread looks into ~/.netrc before each request, where no credentials of a cluster ever are.
+        configuration.client_session_kwargs = {"trust_env": bool(getproxies())}
         return cls(ApiClient(configuration), fence=fence, observe=observe, token=token)
 
     async def aclose(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from bot_operator.rollout import Rollout, plan_rollout
+from bot_operator.rollout import Rollout, nothing_to_roll, plan_rollout
 from bot_operator.settings import OperatorSettings
 from bot_operator.standing import Stage, Standing
 
@@ -28,6 +28,7 @@ class Waves:
         self._settings = settings
         self._wake = wake
         self._standings: dict[int, Standing] = {}
+        self._restless: set[int] = set()  # those of whom a roll-out has anything to decide
         self._known = False
         self._clock = 0
         self._touched: dict[int, int] = {}
@@ -50,6 +51,7 @@ class Waves:
         """
         newer = self._looking | {bot_id for bot_id, at in self._touched.items() if at >= mark}
         self._standings = dict(standings) | {it.bot_id: it for it in self._standings.values() if it.bot_id in newer}
+        self._restless = {it.bot_id for it in self._standings.values() if not it.rests}
         self._touched = {bot_id: at for bot_id, at in self._touched.items() if bot_id in newer}
         self._known = True
         self._think()
@@ -67,26 +69,34 @@ class Waves:
     def take(self, bot_id: int, standing: Standing | None) -> Turn:
         """Note where a bot stands; if its turn has come it takes its place at once, before anything is written."""
         if self._standings.get(bot_id) != standing:
-            if standing is None:
-                self._standings.pop(bot_id, None)
-            else:
-                self._standings[bot_id] = standing
-            self._think()
+            self._put(bot_id, standing)
         may = self._known and bot_id in self.rollout.permits
         if may and standing is not None and standing.stage is not Stage.UPDATING:
-            self._standings[bot_id] = replace(standing, stage=Stage.UPDATING)
-            self._think()
+            self._put(bot_id, replace(standing, stage=Stage.UPDATING))
         return Turn(may, self.rollout.paused if self._known else None)
 
     def turn(self, bot_id: int) -> Turn:
         """What `take` would say, without taking."""
         return Turn(bot_id in self.rollout.permits, self.rollout.paused)
 
+    def _put(self, bot_id: int, standing: Standing | None) -> None:
+        if standing is None:
+            self._standings.pop(bot_id, None)
+        else:
+            self._standings[bot_id] = standing
+        (self._restless.discard if standing is None or standing.rests else self._restless.add)(bot_id)
+        self._think()
+
     def _think(self) -> None:
         if not self._known:
             return
-        before, self.rollout = self.rollout, plan_rollout(self._standings.values(), self._settings)
+        before, self.rollout = self.rollout, self._planned()
         if before.paused != self.rollout.paused:
             self._wake(None)
         for bot_id in sorted(self.rollout.permits - before.permits):
             self._wake(bot_id)
+
+    def _planned(self) -> Rollout:
+        if self._restless:
+            return plan_rollout(self._standings.values(), self._settings)
+        return nothing_to_roll(len(self._standings))  # however large the fleet, its bots' looks cost no more

@@ -14,7 +14,7 @@ import structlog
 from bot_core.models.errors import InvalidBotError, TradingBotError
 from bot_operator.backlog import Backlog
 
-WORKERS = 8
+WORKERS = 16
 #: Places for looks that hang or that follow a failure. Each may cost a connection to the API server, none a database's.
 SLOW_PLACES = 32
 PATIENCE_SECONDS = 2.0
@@ -70,8 +70,9 @@ class WorkQueue:
         """Seconds for which a bot has been waiting to be as its row asks."""
         return self._backlog.oldest_wait(_now())
 
-    def add(self, bot_id: int, *, news: bool = True) -> None:
-        self._backlog.add(bot_id, _now(), news=news)
+    def add(self, bot_id: int, *, news: bool = True, within: float = 0.0) -> None:
+        """Look at a bot; `within` so many seconds, for which more of the same is waited for."""
+        self._backlog.add(bot_id, _now(), news=news, within=within)
         self._news.set()
 
     async def run(self, look: Callable[[int], Awaitable[None]]) -> None:

@@ -36,6 +36,7 @@ class FakeCluster:
         self.pods: dict[str, Document] = {}
         self.events: list[Document] = []
         self.writes: list[tuple[str, str, str]] = []
+        self.taken_for_new: list[int] = []
         self.down = False
         self.refused = ""
         self.forbidden = ""  # why no Deployment is taken for now
@@ -45,8 +46,10 @@ class FakeCluster:
 
     # The port.
 
-    async def observe(self, bot_id: int) -> Observed:
+    async def observe(self, bot_id: int, *, is_new: bool = False) -> Observed:
         self._answer()
+        if is_new:
+            self.taken_for_new.append(bot_id)
         bot, deployment = self.bots.get(object_name(bot_id)), self.deployments.get(object_name(bot_id))
         return Observed(
             bot=parse_tradingbot(bot, self._release) if bot else None,

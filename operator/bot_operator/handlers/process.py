@@ -18,6 +18,7 @@ from bot_core.store.listen import backoff_seconds
 from bot_operator.app import OperatorApp
 from bot_operator.handlers.events import WATCHED, Wake, register_events
 from bot_operator.handlers.login import register_login
+from bot_operator.handlers.memory import NoMemory
 from bot_operator.naming import owner_labels, selector
 from bot_operator.settings import OperatorSettings
 
@@ -143,6 +144,7 @@ def build_settings(settings: OperatorSettings, on_failure: Callable[[], None]) -
     ours = kopf.OperatorSettings()
     ours.posting.enabled = False
     ours.scanning.disabled = True
+    ours.persistence.diffbase_storage = NoMemory()
     ours.networking.error_backoffs = Unwearying(on_failure)
     ours.process.ultimate_exiting_timeout = None  # it would kill the process
     for resource in WATCHED:

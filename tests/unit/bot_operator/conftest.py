@@ -24,6 +24,7 @@ from bot_operator.projection import Projection
 from bot_operator.reconciler import Reconciler
 from bot_operator.row_writer import RowWriter
 from bot_operator.rows import RowReader
+from bot_operator.sightings import Sightings
 from bot_operator.sweep import Sweep
 from bot_operator.waves import Waves
 from bot_operator.workqueue import WorkQueue
@@ -62,13 +63,16 @@ class World:
             on_held=self.metrics.recoveries_held, monotonic=lambda: self.seconds,
         )  # fmt: skip
         self.waves = Waves(self.settings, lambda bot_id: None if bot_id is None else queue.add(bot_id))
-        self.reconciler = Reconciler(
+        self.sightings = Sightings()
+        again: list[int] = []
+        self.reconciler = _ToTheEnd(
             self.settings, rows, RowWriter(store, rows), self.cluster, self.gate, self.waves, heartbeats,
-            now=self._time, on_recovery=self.recovered.append,
+            self.sightings, now=self._time, again=again.append, on_recovery=self.recovered.append,
         )  # fmt: skip
+        self.reconciler.wanted_again = again
         self.sweep = Sweep(
             self.settings, rows, self.cluster, self.gate, queue, self.metrics, self.health, self.waves, heartbeats,
-            now=self._time,
+            self.sightings, now=self._time,
         )  # fmt: skip
         self.projection = Projection(self.settings, rows, self.cluster, self.queued.append, heartbeats)
 
@@ -115,6 +119,17 @@ class World:
         for bot_id in named:
             await self.reconciler.reconcile(bot_id)
         return named
+
+
+class _ToTheEnd(Reconciler):
+    """Looks again at once where it wants to."""
+
+    wanted_again: list[int]
+
+    async def reconcile(self, bot_id: int) -> None:
+        await super().reconcile(bot_id)
+        while self.wanted_again:
+            await super().reconcile(self.wanted_again.pop())
 
 
 class _Noting(WorkQueue):

@@ -124,3 +124,15 @@ def test_a_bot_has_been_wanted_since_it_was_first_named_and_through_its_failures
     backlog.add(7, now=5.5)  # news during the look: wanted again
     assert backlog.succeeded(7, now=6) == 5
     assert backlog.oldest_wait(now=6) == 3
+
+
+def test_what_may_wait_waits_for_more_of_the_same_and_not_for_a_wish() -> None:
+    backlog = Backlog()
+    backlog.add(7, now=0, within=1)
+    backlog.add(7, now=0.9, within=1)
+    assert backlog.take(now=0.9) is None
+    assert backlog.take(now=1) == 7
+    backlog.succeeded(7, now=1)
+    backlog.add(7, now=2, within=1)
+    backlog.add(7, now=2.1)
+    assert backlog.take(now=2.1) == 7

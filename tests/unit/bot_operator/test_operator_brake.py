@@ -93,8 +93,8 @@ async def test_a_stop_that_comes_while_a_bot_is_looked_at_passes_the_gate_too(
     crashed = json.loads((Path(__file__).parent / "pods" / "crash-loop.json").read_text())
     world.cluster.show_pod(fleet[0], crashed)  # so that its row is written to
 
-    async def slowly(asked: int) -> Any:
-        found = await observe(asked)
+    async def slowly(asked: int, **how: Any) -> Any:
+        found = await observe(asked, **how)
         for bot_id in fleet:
             await world.change(bot_id, status="disabled")
         return found

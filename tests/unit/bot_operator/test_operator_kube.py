@@ -93,6 +93,17 @@ async def test_what_is_not_there_is_none_and_no_error(api: _Api) -> None:
     assert "app.kubernetes.io/instance=fleet" in api.asked[2][2]["labelSelector"]
 
 
+async def test_of_a_new_bot_one_request_is_enough_unless_there_is_something(api: _Api) -> None:
+    api.says(_PODS, {"items": []})
+    assert (await api.kube.observe(7, is_new=True)).nothing
+    assert [path for _, path, *_ in api.asked] == [f"{_BOTS}/bot-7"]
+    api.says(f"{_BOTS}/bot-7", {"metadata": {"name": "bot-7", "uid": "x"}})
+    observed = await api.kube.observe(7, is_new=True)
+    assert observed.bot is not None
+    assert not observed.bot.ours
+    assert [path for _, path, *_ in api.asked[1:]] == [f"{_BOTS}/bot-7", f"{_DEPLOYMENTS}/bot-7", _PODS]
+
+
 async def test_a_foreign_object_of_the_name_is_seen_as_foreign(api: _Api) -> None:
     api.says(f"{_DEPLOYMENTS}/bot-7", {"metadata": {"name": "bot-7", "uid": "x"}})
     api.says(_PODS, {"items": []})

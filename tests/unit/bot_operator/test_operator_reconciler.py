@@ -3,6 +3,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot_core.models.errors import InvalidBotError, TransientError
+from bot_operator.reconciler import Reconciler
 from bot_operator.status import condition
 from support.operator_builders import a_document, an_invalid_document
 
@@ -15,8 +16,8 @@ async def test_a_row_becomes_a_tradingbot_and_a_deployment_and_then_causes_no_fu
     await world.reconciler.reconcile(bot_id)
     assert world.cluster.writes == [
         ("apply", "TradingBot", "bot-1"),
-        ("status", "TradingBot", "bot-1"),
         ("apply", "Deployment", "bot-1"),
+        ("status", "TradingBot", "bot-1"),
     ]
     assert world.cluster.status(bot_id)["phase"] == "Pending"
     world.cluster.writes.clear()
@@ -286,3 +287,22 @@ async def test_a_row_that_names_the_databases_secret_gets_no_pod_until_it_names_
     await world.change(bot_id, config=a_document(broker=live, data=market, credentials_secret="bot-keys"))
     await world.reconciler.reconcile(bot_id)
     assert f"bot-{bot_id}" in world.cluster.deployments
+
+
+async def test_a_new_bots_deployment_comes_before_all_that_is_told_of_it(world: "World") -> None:
+    bot_id = await world.insert()
+    await Reconciler.reconcile(world.reconciler, bot_id)
+    assert world.cluster.writes == [("apply", "TradingBot", "bot-1"), ("apply", "Deployment", "bot-1")]
+    assert world.reconciler.wanted_again == [bot_id]
+    await Reconciler.reconcile(world.reconciler, bot_id)
+    assert world.cluster.writes[2:] == [("status", "TradingBot", "bot-1")]
+
+
+async def test_of_a_bot_that_no_sweep_has_seen_only_the_first_look_takes_that_for_granted(world: "World") -> None:
+    await world.sweep.everything()
+    bot_id = await world.insert()
+    await world.reconciler.reconcile(bot_id)
+    assert world.cluster.taken_for_new == [bot_id]
+    await world.sweep.everything()
+    await world.reconciler.reconcile(bot_id)
+    assert world.cluster.taken_for_new == [bot_id]

@@ -89,9 +89,9 @@ async def test_a_heartbeat_that_came_during_the_look_saves_the_pod(
         await mend(world, bot_id)
     before, observe = len(deleted(world)), world.cluster.observe
 
-    async def slowly(asked: int) -> Any:
+    async def slowly(asked: int, **how: Any) -> Any:
         await world.change(bot_id, last_heartbeat=NOW + timedelta(seconds=121))
-        return await observe(asked)
+        return await observe(asked, **how)
 
     monkeypatch.setattr(world.cluster, "observe", slowly)
     history = await world.history(bot_id)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bot_core.models.config import UpdatePolicy
 from bot_operator.record import Hold
-from bot_operator.rollout import Update, plan_rollout
+from bot_operator.rollout import Update, nothing_to_roll, plan_rollout
 from bot_operator.standing import UPDATED, Course, Reason, Stage, Standing, stand, under_way_message
 from bot_operator.trouble import NOT_PROGRESSING, Trouble
 from support.operator_builders import NOW, a_bot, a_row, some_settings
@@ -66,6 +66,29 @@ _PROVED = [current(bot_id) for bot_id in range(90, 100)]
 )
 def test_who_may_be_made_anew(sentence: str, standings: list[Standing], permits: set[int]) -> None:
     assert plan_rollout(standings, some_settings()).permits == permits, sentence
+
+
+_RESTING = replace(current(1), healthy=False, flat=False)
+
+
+@pytest.mark.parametrize("standings", [[], [current(1)], [_RESTING, current(2), replace(current(3), live=True)]])
+def test_a_fleet_that_rests_is_told_without_a_look_at_each(standings: list[Standing]) -> None:
+    assert all(it.rests for it in standings)
+    assert nothing_to_roll(len(standings)) == plan_rollout(standings, some_settings())
+
+
+@pytest.mark.parametrize(
+    "it",
+    [
+        behind(1),
+        failed(1),
+        updating(1),
+        replace(current(1), reason=Reason.RECOVERED),
+        replace(current(1), stage=Stage.BEHIND),
+    ],
+)
+def test_who_waits_is_under_way_or_failed_does_not_rest(it: Standing) -> None:
+    assert not it.rests
 
 
 def test_a_pause_says_who_failed_and_how_to_go_on() -> None:

@@ -1,9 +1,12 @@
+import asyncio
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from sqlalchemy import insert
 
 from bot_core.models.brake import TableState
+from bot_core.models.errors import DatabaseUnavailableError
 from bot_core.models.figures import Figures, OpenPosition
 from bot_core.models.halt import HaltScope
 from bot_core.schema import positions, state
@@ -11,7 +14,7 @@ from bot_core.store.halts import HaltStore
 from bot_core.store.projection import ProjectionStore
 from bot_operator.rows import RowReader
 from bot_operator.status import condition
-from support.operator_builders import NOW
+from support.operator_builders import NOW, an_invalid_document
 
 if TYPE_CHECKING:
     World = Any  # the fixture's class: conftest modules are not imported by name
@@ -95,3 +98,59 @@ async def test_the_position_is_shown_in_the_status(world: "World") -> None:
     await _hold(world, bot_id, "0.25")
     await world.projection.project()
     assert world.cluster.status(bot_id)["openPosition"] == "long 0.25 ETHUSDT at 2000.5"
+
+
+async def test_who_asks_at_the_same_time_is_answered_together_and_never_by_what_was_read_before(
+    world: "World", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bots = [await world.insert() for _ in range(20)]
+    rows, read = RowReader(world.store, ProjectionStore(world.database)), world.store.all
+    reads: list[list[int]] = []
+
+    async def noted(ids: Any = None) -> Any:
+        reads.append(sorted(ids))
+        found = await read(ids)
+        if len(reads) == 1:  # the row changes after it was read, and then another asks for it
+            await world.change(bots[0], status="disabled")
+            later.append(asyncio.create_task(rows.get(bots[0])))
+            await asyncio.sleep(0)
+        return found
+
+    later: list[asyncio.Task[Any]] = []
+    monkeypatch.setattr(world.store, "all", noted)
+    found = await asyncio.gather(*(rows.get(bot_id) for bot_id in [*bots, 4711]))
+    assert [record and record.row.id for record in found] == [*bots, None]
+    assert [record.row.status for record in found if record] == ["enabled"] * 20
+    assert (await later[0]).row.status == "disabled"
+    assert reads == [[*bots, 4711], [bots[0]]]
+
+
+async def test_an_unanswered_question_fails_for_all_who_asked_and_not_for_who_asks_next(
+    world: "World", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bots = [await world.insert() for _ in range(2)]
+    rows = RowReader(world.store, ProjectionStore(world.database))
+    with monkeypatch.context() as away:
+        away.setattr(world.store, "all", _away)
+        answers = await asyncio.gather(*(rows.get(bot_id) for bot_id in bots), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [DatabaseUnavailableError] * 2
+    assert await rows.get(bots[0]) is not None
+
+
+async def _away(ids: Any = None) -> Any:
+    raise DatabaseUnavailableError(f"{ids}")
+
+
+async def test_a_document_is_read_anew_only_once_it_has_changed(world: "World") -> None:
+    bot_id = await world.insert()
+    rows = RowReader(world.store, ProjectionStore(world.database))
+    swept = (await rows.all())[bot_id]
+    assert swept.parsed.config is not None
+    await world.change(bot_id, status="running")
+    record = await rows.get(bot_id)
+    assert record is not None
+    assert record.parsed is swept.parsed
+    await world.change(bot_id, config=an_invalid_document())
+    record = await rows.get(bot_id)
+    assert record is not None
+    assert record.parsed.config is None
