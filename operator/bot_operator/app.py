@@ -60,6 +60,8 @@ class OperatorApp:
     election: Election | None
     leases: Leases | None
     sightings: Sightings
+    rows: RowReader
+    gate: Gate
 
     @classmethod
     async def from_settings(cls, settings: OperatorSettings, process: ProcessSettings) -> Self:
@@ -130,7 +132,7 @@ class OperatorApp:
             election = Election(settings.leader, leases, fence, identity, on_tried=lease_health.noted)
         return cls(
             settings, process.port, database, cluster, queue, reconciler, watcher, metrics, sweeps, health, election,
-            leases, sightings,
+            leases, sightings, rows, gate,
         )  # fmt: skip
 
     async def run(self, watch: Watch) -> None:
@@ -162,6 +164,8 @@ class OperatorApp:
                 self.queue.add(bot_id, within=_EVENTS_SECONDS)
 
     async def aclose(self) -> None:
+        await self.gate.aclose()
+        await self.rows.aclose()
         await self.cluster.aclose()
         if self.leases is not None:
             await self.leases.aclose()

@@ -4,7 +4,6 @@ Whoever would stop a bot asks here. However many ask at once, the rows are read 
 the question, so that what came as single wishes is judged as what it is. It stops nothing itself.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 
 import structlog
@@ -12,6 +11,7 @@ import structlog
 from bot_core.store.brake import Brake
 from bot_operator.brake import Showing, hold_of
 from bot_operator.cluster import Cluster
+from bot_operator.joint import Joint
 from bot_operator.observed import Observed
 from bot_operator.record import Hold
 from bot_operator.rows import RowReader
@@ -38,8 +38,7 @@ class Gate:
         self._cluster = cluster
         self._on_verdict = on_verdict
         self._running: set[int] | None = None  # what the cluster holds, as last seen; never remembered past a start
-        self._turn = asyncio.Lock()
-        self._next: asyncio.Task[Showing] | None = None
+        self._joint = Joint(self._judge)
 
     def seen(self, everything: Mapping[int, Observed]) -> None:
         """Take note of what the cluster runs."""
@@ -52,10 +51,10 @@ class Gate:
 
     async def ask(self) -> Showing:
         """Judge a reading that begins after this question. Raises TransientError; then nothing may be stopped."""
-        if self._next is None:
-            self._next = asyncio.create_task(self._judge())
-            self._next.add_done_callback(_heard)
-        return await asyncio.shield(self._next)
+        return await self._joint.ask()
+
+    async def aclose(self) -> None:
+        await self._joint.aclose()
 
     async def hold(self, bot_id: int, showing: Showing, confirmation: str) -> tuple[Hold | None, Showing]:
         """What holds this bot, after its annotation was heeded where that is a person's word on what is held."""
@@ -67,17 +66,10 @@ class Gate:
         return hold_of(showing, bot_id, self._settings), showing
 
     async def _judge(self) -> Showing:
-        async with self._turn:
-            self._next = None  # whoever asks from now on asks for the next reading
-            if self._running is None:
-                self.seen(await self._cluster.observe_all())
-            wishes = await self._rows.wishes()
-            braked = await self._brake.judge(self._running or (), wishes.wanted, wishes.table)
-            showing = Showing(braked.verdict, braked.code)
-            self._on_verdict(showing)
-            return showing
-
-
-def _heard(task: "asyncio.Task[Showing]") -> None:
-    if not task.cancelled():
-        task.exception()  # told to whoever asked, if they still wait
+        if self._running is None:
+            self.seen(await self._cluster.observe_all())
+        wishes = await self._rows.wishes()
+        braked = await self._brake.judge(self._running or (), wishes.wanted, wishes.table)
+        showing = Showing(braked.verdict, braked.code)
+        self._on_verdict(showing)
+        return showing

@@ -1,12 +1,12 @@
 """Reads rows, figures and halts as records. It writes nothing and decides nothing."""
 
-import asyncio
 from collections.abc import Iterable
 
 from bot_core.models.halt import halt_of
 from bot_core.store.bots import BotStore
 from bot_core.store.projection import ProjectionStore
 from bot_core.store.wishes import Wishes, read_wishes
+from bot_operator.joint import Joint
 from bot_operator.record import NO_FIGURES, BotRecord
 
 
@@ -19,8 +19,7 @@ class RowReader:
         # What a bot whose row is gone, and whose removal is held, is put back by; lost with the process.
         self._last: dict[int, BotRecord] = {}
         self._asked: set[int] = set()
-        self._turn = asyncio.Lock()
-        self._next: asyncio.Task[dict[int, BotRecord]] | None = None
+        self._joint = Joint(self._read_asked)
 
     async def all(self) -> dict[int, BotRecord]:
         found = await self._read(None)
@@ -30,15 +29,11 @@ class RowReader:
     async def get(self, bot_id: int) -> BotRecord | None:
         """As it is now. Who asks while others are being read is answered together with all who do so."""
         self._asked.add(bot_id)
-        if self._next is None:
-            self._next = asyncio.create_task(self._read_asked())
-            self._next.add_done_callback(_heard)
-        return (await asyncio.shield(self._next)).get(bot_id)
+        return (await self._joint.ask()).get(bot_id)
 
     async def _read_asked(self) -> dict[int, BotRecord]:
-        async with self._turn:
-            self._next, asked, self._asked = None, self._asked, set()
-            return await self._read(asked)
+        asked, self._asked = self._asked, set()
+        return await self._read(asked)
 
     async def _read(self, ids: Iterable[int] | None) -> dict[int, BotRecord]:
         rows = await self._store.all(ids)
@@ -46,6 +41,9 @@ class RowReader:
         halts = await self._projection.halts()
         found = (BotRecord(row, figures.get(row.id, NO_FIGURES), halt_of(halts, row.id, row.user_id)) for row in rows)
         return {record.row.id: record.knowing(self._last.get(record.row.id)) for record in found}
+
+    async def aclose(self) -> None:
+        await self._joint.aclose()
 
     async def wishes(self) -> Wishes:
         """What all rows ask for, in one query. A missing table is an answer."""
@@ -58,8 +56,3 @@ class RowReader:
     def forget(self, bot_id: int) -> None:
         """Its removal is under way: nothing is put back any more."""
         self._last.pop(bot_id, None)
-
-
-def _heard(task: "asyncio.Task[dict[int, BotRecord]]") -> None:
-    if not task.cancelled():
-        task.exception()  # told to whoever asked, if they still wait

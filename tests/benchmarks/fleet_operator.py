@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import text, update
 
+from benchmarks.documents import insert_at_once
 from benchmarks.fleet_cluster import BareClient
 from benchmarks.processes import Watched, answers, watched
 from bot_core.schema import bots
@@ -74,14 +75,7 @@ class Fleet:
     folder: Path
 
     async def insert(self, count: int) -> None:
-        """All in one transaction."""
-        store = BotStore(self.database, actor="benchmark")
-        user = await store.user("trader@example.com")
-        values = {"user_id": user, "status": "enabled", "error_count": 0, "config": json.dumps(a_document())}
-        names = ", ".join(values)
-        query = f"INSERT INTO trading_bots ({names}) SELECT :{', :'.join(values)} FROM generate_series(1, {count})"
-        async with self.database.write() as connection:
-            await connection.execute(text(query), values)
+        await insert_at_once(self.database, [a_document() for _ in range(count)])
 
     async def change(self, number: int) -> tuple[int, str]:
         """Give one row other resources; its id and the memory that its pod then asks for."""

@@ -33,6 +33,7 @@ async def test_an_idle_fleet_causes_no_write_to_the_api_server_and_none_to_a_row
         bots = await operator.insert(_BOTS)
         await operator.settled(bots, 30 + _BOTS * 0.6)
         print(f"{_BOTS} bots made in {time.monotonic() - started:.0f} s: {dict(operator.counting.count)}")
+        _assert_few_writes(operator, _BOTS)
         rows = _versions_of_rows(postgres, operator.database_name)
         assert len(rows) > _BOTS
         operator.counting.count.clear()
@@ -54,6 +55,14 @@ async def test_an_idle_fleet_causes_no_write_to_the_api_server_and_none_to_a_row
         print(f"{_BOTS} looks in {time.monotonic() - started:.1f} s")
         assert operator.counting.writes == {}
         assert _versions_of_rows(postgres, operator.database_name) == rows
+
+
+def _assert_few_writes(operator: OwnOperator, bots: int) -> None:
+    """One write for each object of a new bot, and for each thing that there was to tell of it."""
+    writes = operator.counting.writes
+    assert (writes["PATCH", "tradingbots"], writes["PATCH", "deployments"]) == (bots, bots)
+    assert writes["PATCH", "tradingbots/status"] <= 3 * bots  # Pending, why it gets no pod, and a crossing of the two
+    assert sum(writes.values()) <= 7 * bots
 
 
 async def _wake(operator: OwnOperator, bots: list[int]) -> None:

@@ -154,3 +154,25 @@ async def test_a_document_is_read_anew_only_once_it_has_changed(world: "World") 
     record = await rows.get(bot_id)
     assert record is not None
     assert record.parsed.config is None
+
+
+async def test_nothing_is_read_any_more_once_it_is_closed_whoever_had_asked(
+    world: "World", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot_id, read, over = await world.insert(), world.store.all, asyncio.Event()
+    rows = RowReader(world.store, ProjectionStore(world.database))
+
+    async def slowly(ids: Any = None) -> Any:
+        try:
+            await asyncio.sleep(0.05)
+            return await read(ids)
+        finally:
+            over.set()
+
+    monkeypatch.setattr(world.store, "all", slowly)
+    asking = asyncio.create_task(rows.get(bot_id))
+    await asyncio.sleep(0.01)
+    asking.cancel()
+    await rows.aclose()
+    assert over.is_set()
+    assert not [task for task in asyncio.all_tasks() if "_read_asked" in repr(task)]
