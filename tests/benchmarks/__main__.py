@@ -12,6 +12,8 @@ from benchmarks.report import keep, machine, write
 
 #: In the order of the report.
 ALL = ("bot_process", "backtest", "heartbeat", "fleet", "real_pods")
+#: Those that need a cluster.
+ON_A_CLUSTER = ("fleet", "real_pods")
 
 
 def main() -> int:

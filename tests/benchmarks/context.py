@@ -30,6 +30,11 @@ class Context(AbstractContextManager["Context"]):
     def runs(self) -> int:
         return 1 if self.quick else LEAST_RUNS
 
+    @property
+    def patience(self) -> float:
+        """Seconds for which anything may be waited for before it counts as never."""
+        return self.size(3600.0, 180.0)
+
     def size(self, thorough: _Size, smoke: _Size) -> _Size:
         return smoke if self.quick else thorough
 

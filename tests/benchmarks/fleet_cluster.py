@@ -99,7 +99,7 @@ async def list_all(client: BareClient, namespace: str) -> float:
         more: str | None = ""
         while more is not None:
             page = await client.request("GET", path, limit="500", **{"continue": more})
-            more = page["metadata"].get("continue")
+            more = page["metadata"].get("continue") or None
     return time.perf_counter() - began
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import text, update
+from sqlalchemy import update
 
 from benchmarks.documents import insert_at_once
 from benchmarks.fleet_cluster import BareClient
@@ -26,9 +26,6 @@ from support.waiting import wait_until
 
 _REQUESTS = re.compile(r'^tradingbot_operator_api_requests_total\{.*verb="(\w+)".*\} (\S+)$', re.MULTILINE)
 _QUEUED = re.compile(r"^tradingbot_operator_queue_depth (\S+)$", re.MULTILINE)
-_WRITTEN = "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) FROM pg_stat_user_tables"
-#: Nothing queued and nothing written for so many looks, a second apart, is quiet.
-_QUIET_LOOKS = 5
 
 
 @dataclass
@@ -36,6 +33,7 @@ class Operator:
     process: Watched
     port: int
     ready_after: float
+    poll_seconds: float
 
     @property
     def pid(self) -> int:
@@ -46,7 +44,7 @@ class Operator:
         return sum(int(float(number)) for verb, number in _REQUESTS.findall(self._metrics()) if verb != "GET")
 
     def wait_quiet(self, limit: float) -> None:
-        """Until there has been nothing to do for a while."""
+        """Until nothing has been queued or written from one sweep to the next: what lasts is told by a sweep alone."""
         last, looks = -1, 0
 
         def quiet() -> bool:
@@ -54,7 +52,7 @@ class Operator:
             page, writes = self._metrics(), self.writes()
             idle = all(float(number) == 0 for number in _QUEUED.findall(page)) and writes == last
             last, looks = writes, looks + 1 if idle else 0
-            return looks >= _QUIET_LOOKS
+            return looks > self.poll_seconds + 3
 
         wait_until(quiet, limit, "a settled fleet", every=1)
 
@@ -88,11 +86,6 @@ class Fleet:
             await connection.execute(update(bots).where(bots.c.id == bot_id).values(config=document))
         return bot_id, memory
 
-    async def row_writes(self) -> int:
-        """Rows of any table that were written so far, as PostgreSQL counts them."""
-        async with self.database.read() as connection:
-            return int((await connection.execute(text(_WRITTEN))).scalar_one())
-
     @contextmanager
     def operator(self) -> Iterator[Operator]:
         document, port = self.folder / "operator.json", free_port()
@@ -107,4 +100,4 @@ class Fleet:
         command = [sys.executable, "-m", "bot_operator"]
         with watched(command, environment, self.folder / f"operator-{port}.log") as process:
             ready_after = process.until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), 600)
-            yield Operator(process, port, ready_after)
+            yield Operator(process, port, ready_after, self.settings.poll_seconds)

@@ -25,7 +25,6 @@ HOW = (
 _BOTS = 100
 _WATCHED_SECONDS = 900.0
 _SECRET = "bench-database"
-_PATIENCE = 1800.0
 
 
 def measure(context: Context) -> Section:
@@ -47,9 +46,9 @@ def measure_on(context: Context, cluster: Cluster, images: ImageSet) -> Section:
     with _postgres() as server:
         sleeping, ready, restarts = [], [], []
         for _ in range(context.size(2, 1)):
-            sleeping.append(_sleepers(cluster, images, count))
-            with _release(cluster, images, server) as release:
-                ready.append(_bots(release, server, count))
+            sleeping.append(_sleepers(context, cluster, images, count))
+            with _release(context, cluster, images, server) as release:
+                ready.append(_bots(context, release, server, count))
                 seconds = context.size(_WATCHED_SECONDS, 1.0) if not restarts else 0.0
                 time.sleep(seconds)
                 restarts.append(_restarts(release))
@@ -77,7 +76,7 @@ def _postgres() -> Iterator[PostgresServer]:
 
 
 @contextmanager
-def _release(cluster: Cluster, images: ImageSet, server: PostgresServer) -> Iterator[Release]:
+def _release(context: Context, cluster: Cluster, images: ImageSet, server: PostgresServer) -> Iterator[Release]:
     database = server.create_database()
     own = {"crds": {"install": False}, "database": {"existingSecret": _SECRET}}
     release = Release(cluster, merge(images.values(), own), database=database)
@@ -88,10 +87,10 @@ def _release(cluster: Cluster, images: ImageSet, server: PostgresServer) -> Iter
         yield release
     finally:
         release.remove()
-        _wait_gone(release)
+        _wait_gone(context, release)
 
 
-def _bots(release: Release, server: PostgresServer, count: int) -> float:
+def _bots(context: Context, release: Release, server: PostgresServer, count: int) -> float:
     """Seconds from the rows' commit until every bot's pod is Ready."""
 
     async def insert() -> None:
@@ -100,20 +99,20 @@ def _bots(release: Release, server: PostgresServer, count: int) -> float:
         await database.aclose()
 
     asyncio.run(insert())
-    return _until_ready(release, "tradingbot.dev/bot-id", count)
+    return _until_ready(context, release, "tradingbot.dev/bot-id", count)
 
 
-def _sleepers(cluster: Cluster, images: ImageSet, count: int) -> float:
+def _sleepers(context: Context, cluster: Cluster, images: ImageSet, count: int) -> float:
     """Seconds until as many pods of the image are Ready, each of a Deployment of its own."""
     release = Release(cluster, {})
     release.create_namespace()
     image = images.values()["bot"]["image"]
     cluster.apply(*(_sleeper(release.namespace, f"{image['repository']}:{image['tag']}", n) for n in range(count)))
     try:
-        return _until_ready(release, "sleeper=yes", count)
+        return _until_ready(context, release, "sleeper=yes", count)
     finally:
         release.cluster.kubectl("delete", "namespace", release.namespace, "--wait=false")
-        _wait_gone(release)
+        _wait_gone(context, release)
 
 
 def _sleeper(namespace: str, image: str, number: int) -> dict[str, Any]:
@@ -142,9 +141,9 @@ def _sleeper(namespace: str, image: str, number: int) -> dict[str, Any]:
     }
 
 
-def _until_ready(release: Release, selector: str, count: int) -> float:
+def _until_ready(context: Context, release: Release, selector: str, count: int) -> float:
     began = time.perf_counter()
-    wait_until(lambda: _ready(release, selector) == count, _PATIENCE, f"{count} ready pods", every=0.5)
+    wait_until(lambda: _ready(release, selector) == count, context.patience, f"{count} ready pods", every=0.5)
     return time.perf_counter() - began
 
 
@@ -159,6 +158,6 @@ def _restarts(release: Release) -> int:
     return sum(status["restartCount"] for pod in pods for status in pod["status"].get("containerStatuses", []))
 
 
-def _wait_gone(release: Release) -> None:
+def _wait_gone(context: Context, release: Release) -> None:
     gone: Callable[[], bool] = lambda: not release.cluster.get("namespace", release.namespace)  # noqa: E731
-    wait_until(gone, _PATIENCE, "the namespace's end", every=1)
+    wait_until(gone, context.patience, "the namespace's end", every=1)

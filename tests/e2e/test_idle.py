@@ -14,16 +14,6 @@ _BOTS = int(os.environ.get("IDLE_BOTS", "200"))
 _SWEEPS = 3
 
 
-def _versions_of_rows(postgres: PostgresServer, database: str) -> list[tuple[object, ...]]:
-    """Of every row of every table the transaction that wrote it and its place: any write changes one of them."""
-    tables = postgres.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", database=database)
-    found: list[tuple[object, ...]] = []
-    for (table,) in sorted(tables, key=str):
-        rows = postgres.execute(f"SELECT xmin::text, ctid::text FROM {table}", database=database)
-        found += [(table, *row) for row in sorted(rows, key=str)]
-    return found
-
-
 @pytest.mark.slow
 async def test_an_idle_fleet_causes_no_write_to_the_api_server_and_none_to_a_row(
     cluster: Cluster, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
@@ -34,7 +24,7 @@ async def test_an_idle_fleet_causes_no_write_to_the_api_server_and_none_to_a_row
         await operator.settled(bots, 30 + _BOTS * 0.6)
         print(f"{_BOTS} bots made in {time.monotonic() - started:.0f} s: {dict(operator.counting.count)}")
         _assert_few_writes(operator, _BOTS)
-        rows = _versions_of_rows(postgres, operator.database_name)
+        rows = postgres.row_versions(operator.database_name)
         assert len(rows) > _BOTS
         operator.counting.count.clear()
         started = time.monotonic()
@@ -54,7 +44,7 @@ async def test_an_idle_fleet_causes_no_write_to_the_api_server_and_none_to_a_row
         await eventually(looked, 30 + _BOTS * 0.3, "a look at each bot")
         print(f"{_BOTS} looks in {time.monotonic() - started:.1f} s")
         assert operator.counting.writes == {}
-        assert _versions_of_rows(postgres, operator.database_name) == rows
+        assert postgres.row_versions(operator.database_name) == rows
 
 
 def _assert_few_writes(operator: OwnOperator, bots: int) -> None:

@@ -5,7 +5,7 @@ from importlib import import_module
 
 import pytest
 
-from benchmarks.__main__ import ALL
+from benchmarks.__main__ import ALL, ON_A_CLUSTER
 from benchmarks.context import Context
 from benchmarks.figures import Figure, Section, sample
 from benchmarks.report import keep, write
@@ -14,7 +14,7 @@ from support.postgres import find_postgres
 
 @pytest.mark.slow
 @pytest.mark.postgres
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [name for name in ALL if name not in ON_A_CLUSTER])
 def test_a_benchmark_measures_all_that_it_promises(name, tmp_path):
     if find_postgres() is None:
         pytest.skip("NOT RUN: no PostgreSQL server is installed")

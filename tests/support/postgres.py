@@ -102,6 +102,15 @@ class PostgresServer:
             cursor = connection.execute(sql.encode())
             return list(cursor.fetchall()) if cursor.description else []
 
+    def row_versions(self, database: str) -> set[tuple[object, ...]]:
+        """Of every row of every table the transaction that wrote it and its place: any write makes another one."""
+        tables = self.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", database=database)
+        return {
+            (table, *row)
+            for (table,) in tables
+            for row in self.execute(f"SELECT xmin::text, ctid::text FROM {table}", database=database)
+        }
+
     def create_database(self, template: str = "template1") -> str:
         name = f"test_{uuid.uuid4().hex[:12]}"
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
