@@ -11,7 +11,7 @@ from benchmarks.context import Context, NotInstalledError
 from benchmarks.report import keep, machine, write
 
 #: In the order of the report.
-ALL = ("bot_process", "backtest", "heartbeat", "fleet", "real_pods")
+ALL = ("bot_process", "backtest", "heartbeat", "fleet", "real_pods", "peers")
 
 
 def main() -> int:
