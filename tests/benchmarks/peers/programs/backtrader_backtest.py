@@ -9,7 +9,7 @@ from reading import Columns, columns_of, peak_mib, report
 
 
 class Memory(bt.feed.DataBase):
-    """Bars from memory. What loading them takes is not counted: `Timed` begins when they are loaded."""
+    """Bars from memory. What loading them takes is not counted: the strategy is made when they are loaded."""
 
     params = (("columns", None),)
 

@@ -1,4 +1,4 @@
-"""freqtrade's own backtesting of the strategy, bars in memory. Its arguments: bars, configuration, folder to work in."""
+"""freqtrade's own backtesting of the strategy, bars in memory: `store BARS FOLDER`, then `run CONFIG FOLDER`."""
 
 import shutil
 import sys

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002 - freqtrade calls by name
 """RSI or Bollinger bands to enter, a stop that trails by ATR to leave, as freqtrade's documentation would have it."""
 
 from datetime import datetime
