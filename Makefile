@@ -82,4 +82,13 @@ bench-peers: install $(PEERS:%=.bench/%/.installed) ## Install freqtrade, nautil
 	.bench/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
+.PHONY: flame
+flame: install .bench/flame/.installed ## Write docs/flame/*.svg: where a pod's start, a live bar and a reconcile spend their time; ONLY="reconcile" for some
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.flames $(ONLY)
+
+.bench/flame/.installed: tests/benchmarks/flames/requirements.txt
+	$(PYTHON) -m venv --clear .bench/flame
+	.bench/flame/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 include Makefile.demo.mk

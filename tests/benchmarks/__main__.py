@@ -23,13 +23,14 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="tradingbot-bench-") as folder, Context(Path(folder)) as context:
             try:
                 section = import_module(f"benchmarks.{name}").measure(context)
+                about = (*machine(name), *context.versions(), *section.about)
             except NotInstalledError as error:
                 print(f"{name}: not measured: {error}")
                 failed = 1
                 continue
         for figure in section.figures:
             print(f"  {figure.what}: {figure.ours}, ratio {figure.ratio}", flush=True)
-        keep(replace(section, about=machine()))
+        keep(replace(section, about=about))
         write(ALL)
     return failed
 

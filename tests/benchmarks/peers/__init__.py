@@ -31,4 +31,7 @@ def measure(context: Context) -> Section:
     if not peers:
         raise NotInstalledError("; ".join(missing))
     figures = idle.figures(context, peers) + backtests.figures(context, peers)
-    return Section("peers", TITLE, HOW, figures, details=one_more.details(context, peers), missing=tuple(missing))
+    about = (("beside", f"{', '.join(peers.values())}, each on the Python of this run"),)
+    return Section(
+        "peers", TITLE, HOW, figures, details=one_more.details(context, peers), missing=tuple(missing), about=about
+    )

@@ -77,7 +77,7 @@ def run(
 
 
 if __name__ == "__main__":
-    columns = columns_of(sys.argv[1])
+    columns = [column.tolist() for column in columns_of(sys.argv[1])]
     since = time.perf_counter()
     trades = run(*columns[:5])
     seconds = time.perf_counter() - since

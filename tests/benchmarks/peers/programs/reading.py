@@ -3,15 +3,16 @@
 import csv
 import json
 import re
+from array import array
 from pathlib import Path
 from typing import Any
 
 #: Time in epoch milliseconds, open, high, low, close, volume.
-Columns = tuple[list[int], list[float], list[float], list[float], list[float], list[float]]
+Columns = tuple["array[int]", "array[float]", "array[float]", "array[float]", "array[float]", "array[float]"]
 
 
 def columns_of(path: str) -> Columns:
-    columns: Columns = ([], [], [], [], [], [])
+    columns: Columns = (array("q"), array("d"), array("d"), array("d"), array("d"), array("d"))
     with Path(path).open(newline="") as file:
         rows = csv.reader(file)
         next(rows)
