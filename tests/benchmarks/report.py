@@ -20,7 +20,9 @@ _INTRODUCTION = """# Benchmarks
 
 Written by `make bench`; every figure is a median, with the lowest and the highest in brackets. A ratio compares with a
 reference that was measured in the same run on the same machine: ratios can be compared between machines, times can't.
-`make bench ONLY="backtest heartbeat"` runs some.
+`make bench ONLY="backtest heartbeat"` runs some. `make bench-peers` installs other frameworks, each
+into an environment of its own, and measures them beside ours. `make flame` draws where the processor's time goes: in
+[the start of a pod](flame/pod-start.svg), in [a live bar](flame/bar-live.svg), in [a reconcile](flame/reconcile.svg).
 """
 
 
