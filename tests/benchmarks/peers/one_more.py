@@ -20,7 +20,8 @@ def details(context: Context, peers: dict[str, str]) -> tuple[tuple[str, ...], .
     if "nautilus_trader" in peers:
         name = f"one more strategy of {peers['nautilus_trader']} on {_FEW} instruments"
         rows += [
-            (f"{name}, after {bars} bars", str(sample("MiB", one_more_strategy(context, bars)))) for bars in (1, 500)
+            (f"{name}, after {bars} bars and the trades in them", str(sample("MiB", one_more_strategy(context, bars))))
+            for bars in (1, 500)
         ]
     return (("one more", "resident"), *rows) if rows else ()
 

@@ -6,7 +6,7 @@ import time
 import pandas as pd
 from nautilus_strategy import VENUE, RsiBbAtr, RsiBbAtrConfig, bar_type, instrument
 from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
-from nautilus_trader.config import LoggingConfig
+from nautilus_trader.config import LoggingConfig, RiskEngineConfig
 from nautilus_trader.model.currencies import USDT
 from nautilus_trader.model.data import Bar
 from nautilus_trader.model.enums import AccountType, OmsType
@@ -20,7 +20,12 @@ COINS = ("ETH", "BTC", "BNB", "SOL", "LTC", "ADA", "XRP", "DOT", "DOGE", "AVAX",
 
 
 def an_engine() -> BacktestEngine:
-    engine = BacktestEngine(BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False))
+    config = BacktestEngineConfig(
+        logging=LoggingConfig(bypass_logging=True),
+        risk_engine=RiskEngineConfig(max_order_submit_rate="1000000/00:00:01"),  # all bars of a minute come at once
+        run_analysis=False,
+    )
+    engine = BacktestEngine(config)
     engine.add_venue(VENUE, OmsType.NETTING, AccountType.CASH, [Money(10_000, USDT)])
     return engine
 
@@ -50,9 +55,10 @@ def many(path: str, count: int, history: int = 500) -> None:
         engine.add_data(bars_of(path, pair, history))
     for number in range(count):
         pair = pairs[number % len(pairs)]
-        engine.add_strategy(RsiBbAtr(RsiBbAtrConfig(bars=bar_type(pair), order_id_tag=f"{number:04}")))
+        config = RsiBbAtrConfig(bars=bar_type(pair), share=0.1 / count, order_id_tag=f"{number:04}")
+        engine.add_strategy(RsiBbAtr(config))
     engine.run()
-    report(resident=resident_mib())
+    report(resident=resident_mib(), trades=sum(strategy.trades for strategy in engine.trader.strategies()))
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ class RsiBbAtrConfig(StrategyConfig, frozen=True):
     bars: BarType
     cooldown: int = 5
     multiplier: float = 2.0
+    share: float = 0.1
 
 
 class RsiBbAtr(Strategy):
@@ -87,7 +88,7 @@ class RsiBbAtr(Strategy):
             self.last_signal, self.entry_atr = self.seen, self.atr.value
             pair = self.cache.instrument(self.pair_id)
             cash = self.portfolio.account(VENUE).balance_free(USDT).as_double()
-            self._send(OrderSide.BUY, pair.make_qty(cash * 0.1 / close))
+            self._send(OrderSide.BUY, pair.make_qty(cash * self.config.share / close))
 
     def on_order_filled(self, event: OrderFilled) -> None:
         if event.order_side == OrderSide.BUY:
