@@ -70,4 +70,25 @@ clean: ## Remove what building and testing left behind; the database stays
 bench: install ## Measure, and write docs/benchmarks.md; ONLY="backtest heartbeat" for some
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(ONLY)
 
+PEERS := freqtrade nautilus_trader backtrader
+
+.PHONY: bench-peers
+bench-peers: install $(PEERS:%=.bench/%/.installed) ## Install freqtrade, nautilus_trader and backtrader below .bench, and measure them beside ours
+	PYTHONPATH=tests $(BIN)/python -m benchmarks peers
+
+# Their versions are pinned, what they need themselves is the newest that they allow.
+.bench/%/.installed: tests/benchmarks/peers/requirements/%.txt
+	$(PYTHON) -m venv --clear .bench/$*
+	.bench/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.PHONY: flame
+flame: install .bench/flame/.installed ## Write docs/flame/*.svg: where a pod's start, a live bar and a reconcile spend their time; ONLY="reconcile" for some
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.flames $(ONLY)
+
+.bench/flame/.installed: tests/benchmarks/flames/requirements.txt
+	$(PYTHON) -m venv --clear .bench/flame
+	.bench/flame/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 include Makefile.demo.mk

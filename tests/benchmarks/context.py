@@ -47,6 +47,12 @@ class Context(AbstractContextManager["Context"]):
         server.start()
         return server
 
+    def versions(self) -> tuple[tuple[str, str], ...]:
+        """What the server says that it is, where there is one by now."""
+        if "postgres" not in self.__dict__:
+            return ()
+        return (("PostgreSQL", str(self.postgres.execute("SHOW server_version")[0][0])),)
+
     @cached_property
     def bot_python(self) -> Path:
         """The interpreter of an environment with what the bot's image has, and nothing else; a smoke uses its own."""

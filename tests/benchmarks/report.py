@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from benchmarks.charts import chart
 from benchmarks.figures import Figure, Section, shown
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -19,18 +20,21 @@ _INTRODUCTION = """# Benchmarks
 
 Written by `make bench`; every figure is a median, with the lowest and the highest in brackets. A ratio compares with a
 reference that was measured in the same run on the same machine: ratios can be compared between machines, times can't.
-`make bench ONLY="backtest heartbeat"` runs some.
+`make bench ONLY="backtest heartbeat"` runs some. `make bench-peers` installs other frameworks, each
+into an environment of its own, and measures them beside ours. `make flame` draws where the processor's time goes: in
+[the start of a pod](flame/pod-start.svg), in [a live bar](flame/bar-live.svg), in [a reconcile](flame/reconcile.svg).
 """
 
 
-def machine() -> tuple[tuple[str, str], ...]:
-    """What the figures were measured on."""
+def machine(name: str) -> tuple[tuple[str, str], ...]:
+    """What the figures of this benchmark were measured on, and by which command."""
     memory = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal"))
     model = next((ln for ln in Path("/proc/cpuinfo").read_text().splitlines() if ln.startswith("model name")), ": ?")
     commit = subprocess.run(
         ["git", "-C", str(PROJECT), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
     )
     return (
+        ("command", f"`make bench ONLY={name}`"),
         ("measured", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
         ("commit", commit.stdout.strip() or "unknown"),
         ("machine", f"{os.cpu_count()} x {model.split(':')[1].strip()}, {int(memory.split()[1]) / 2**20:.0f} GiB"),
@@ -50,11 +54,11 @@ def keep(section: Section, results: Path = RESULTS) -> None:
 
 
 def write(order: tuple[str, ...], results: Path = RESULTS, page: Path = PAGE) -> None:
-    """Render all sections that were ever measured, in this order."""
+    """Render all sections that were ever measured, in this order, and a chart of each in a folder beside the page."""
     found = kept(results)
     sections = [found[key] for key in order if key in found]
     missing = [key for key in order if key not in found]
-    parts = [_INTRODUCTION, _summary(sections), *[_section(section) for section in sections]]
+    parts = [_INTRODUCTION, _summary(sections), *[_section(section, _chart(section, page)) for section in sections]]
     if missing:
         parts.append(f"Not measured yet: {', '.join(missing)}.\n")
     page.write_text("\n".join(parts))
@@ -74,8 +78,19 @@ def _row(figure: Figure) -> str:
     return f"| {figure.what} | {figure.ours} | {reference} | {ratio} | {limit} | {verdict} |"
 
 
-def _section(section: Section) -> str:
+def _chart(section: Section, page: Path) -> str:
+    """Return the chart's place as the page names it; empty where there is nothing to draw."""
+    drawn, path = chart(section), page.with_suffix("") / f"{section.key}.svg"
+    if not drawn:
+        return ""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(drawn)
+    return f"{path.parent.name}/{path.name}"
+
+
+def _section(section: Section, picture: str) -> str:
     lines = [f"## {section.title}", "", section.how, ""]
+    lines += [f"![{section.title}]({picture})", ""] if picture else []
     lines += [f"* {figure.what}: {figure.note}" for figure in section.figures if figure.note]
     if section.details:
         head, *rows = section.details
