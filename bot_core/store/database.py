@@ -164,9 +164,10 @@ class Database:
 
 
 def postgres_connect_args(url: URL) -> dict[str, Any]:
-    """Settings of libpq: UTC sessions, and a dead server is noticed within about ten seconds.
+    """Settings of the connection: UTC sessions, and a dead server is noticed within about ten seconds.
 
-    `options` of the URL come first, so that ours are added to them instead of replacing them.
+    `options` of the URL come first, so that ours are added to them instead of replacing them. No statement is prepared
+    on the server: a pooler in transaction mode gives the next transaction to a session that knows nothing of it.
     """
     given = url.query.get("options", "")
     options = given if isinstance(given, str) else " ".join(given)
@@ -177,6 +178,7 @@ def postgres_connect_args(url: URL) -> dict[str, Any]:
         "keepalives_count": 3,
         "tcp_user_timeout": 10_000,
         "application_name": "tradingbot",
+        "prepare_threshold": None,
         "options": f"{options} -c timezone=UTC -c statement_timeout=8s -c idle_in_transaction_session_timeout=30s",
     }
 
