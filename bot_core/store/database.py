@@ -77,6 +77,8 @@ class Database:
         self._observe = observe
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = self._sqlite_engine() if self.is_sqlite else self._postgres_engine(pool_size)
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._reads_only = self.engine.execution_options(**{_READS_ONLY: True})
 
     @property
     def safe_url(self) -> str:
@@ -118,14 +120,14 @@ class Database:
 
     def snapshot(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """One transaction that only reads, for long looks: on SQLite, no writer waits for it. The errors of `write`."""
-        return self._transaction("read", self.engine.execution_options(**{_READS_ONLY: True}).begin)
+        return self._transaction("read", self._reads_only.begin)
 
     def autocommit(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A connection on which each statement is a transaction of its own, and one round trip. The errors of `write`.
 
         For PostgreSQL: SQLite's transactions cost no round trip.
         """
-        return self._transaction("write", self.engine.execution_options(isolation_level="AUTOCOMMIT").connect)
+        return self._transaction("write", self._autocommit.connect)
 
     @asynccontextmanager
     async def _transaction(
