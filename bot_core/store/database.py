@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from bot_core.models.errors import DatabaseUnavailableError, FatalError, SchemaMissingError, first_line
 from bot_core.schema.types import AwareUTC
+from bot_core.store.idle import IdleConnections
 
 if TYPE_CHECKING:
     import aiosqlite
@@ -71,13 +72,19 @@ def safe_url(url: URL) -> str:
 class Database:
     """An engine and the two ways to use it: `read()` and `write()`, each one transaction."""
 
-    def __init__(self, url: str, *, pool_size: int = 5, observe: Observer = _nobody) -> None:
-        """`observe` is called inside the event loop after each transaction; it must neither wait nor raise."""
+    def __init__(
+        self, url: str, *, pool_size: int = 5, idle_seconds: float = 0, observe: Observer = _nobody
+    ) -> None:
+        """A connection to PostgreSQL that nobody used for `idle_seconds` is closed; 0: it stays.
+
+        `observe` is called inside the event loop after each transaction; it must neither wait nor raise.
+        """
         self.url = parse_url(url)
         self._observe = observe
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = self._sqlite_engine() if self.is_sqlite else self._postgres_engine(pool_size)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._idle = IdleConnections(self.engine, idle_seconds) if idle_seconds and not self.is_sqlite else None
         self._reads_only = self.engine.execution_options(**{_READS_ONLY: True})
 
     @property
@@ -162,6 +169,8 @@ class Database:
         return func.clock_timestamp() + bindparam(None, timedelta(seconds=seconds), Interval())
 
     async def aclose(self) -> None:
+        if self._idle is not None:
+            await self._idle.aclose()
         await self.engine.dispose()
 
 
