@@ -72,9 +72,7 @@ def safe_url(url: URL) -> str:
 class Database:
     """An engine and the two ways to use it: `read()` and `write()`, each one transaction."""
 
-    def __init__(
-        self, url: str, *, pool_size: int = 5, idle_seconds: float = 0, observe: Observer = _nobody
-    ) -> None:
+    def __init__(self, url: str, *, pool_size: int = 5, idle_seconds: float = 0, observe: Observer = _nobody) -> None:
         """A connection to PostgreSQL that nobody used for `idle_seconds` is closed; 0: it stays.
 
         `observe` is called inside the event loop after each transaction; it must neither wait nor raise.

@@ -134,7 +134,7 @@ async def _on_the_way(connection: AsyncConnection, limit: Limit, bot_id: int) ->
 
 
 def standing(mode: _Text, user_id: _Text, account: _Text) -> ColumnElement[bool]:
-    """Whether a limit is one that an entry of a user, in this mode and with this account's money, is measured against."""
+    """Whether a limit is one for entries of a user, in this mode and with this account's money."""
     aimed = or_(
         limits.c.scope == LimitScope.ALL,
         and_(limits.c.scope == LimitScope.USER, limits.c.target == user_id),

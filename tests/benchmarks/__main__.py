@@ -11,7 +11,7 @@ from benchmarks.context import Context, NotInstalledError
 from benchmarks.report import keep, machine, write
 
 #: In the order of the report.
-ALL = ("bot_process", "backtest", "heartbeat")
+ALL = ("bot_process", "backtest", "heartbeat", "service", "live_path", "connections")
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""A process of bots whose bars come when a benchmark says so, and which notes when each bar came and each order left."""
+"""A process of bots whose bars come when a benchmark says so; it notes when each bar came and when each order left."""
 
 import asyncio
 import time
@@ -10,15 +10,13 @@ from typing import Any, TypeAlias
 from unittest.mock import patch
 
 import psycopg
-from sqlalchemy import insert, literal, select
 from sqlalchemy.engine import make_url
 
 from benchmarks.documents import paper_bot
+from benchmarks.rows import insert_bots
 from bot_core.logs import configure_logging
 from bot_core.models.config import BotConfig
 from bot_core.models.problem import Notice
-from bot_core.schema import bots, state
-from bot_core.schema.types import AwareUTC
 from bot_core.store.bots import BotStore
 from bot_core.store.database import Database
 from bot_core.store.leases import LeaseStore
@@ -205,17 +203,11 @@ class LiveProcess:
         """Bots that stand at the last bar that they warm up with."""
         cursor = START + timedelta(minutes=_WARM_BARS - 1)
         strategy = strategy_document(exit_="TimeBasedExitMixin", entry_params=_ALWAYS, exit_params={"x_max_bars": 1})
-        async with aclosing(Database(self._url)) as database:
-            user = await BotStore(database, actor="benchmark").user("trader@example.com")
-            row = {"user_id": user, "status": "enabled", "error_count": 0}
-            documents = [
-                paper_bot(seed=number) | {"symbol": f"COIN{number % _SYMBOLS}USDT", "strategy": strategy}
-                for number in range(self._count)
-            ]
-            async with database.write() as connection:
-                await connection.execute(insert(bots), [row | {"config": document} for document in documents])
-                at = select(bots.c.id, literal(cursor, AwareUTC()), literal(cursor, AwareUTC()))
-                await connection.execute(insert(state).from_select(["bot_id", "cursor", "updated_at"], at))
+        documents = [
+            paper_bot(seed=number) | {"symbol": f"COIN{number % _SYMBOLS}USDT", "strategy": strategy}
+            for number in range(self._count)
+        ]
+        await insert_bots(self._url, documents, cursor=cursor)
 
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
         url = make_url(self._url).set(drivername="postgresql")

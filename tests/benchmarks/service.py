@@ -1,31 +1,27 @@
 """Many bots in one process: what one more of them costs."""
 
 import asyncio
-import json
-from contextlib import aclosing
-from datetime import UTC, datetime, timedelta
-
-from sqlalchemy import insert, text
+import time
+from datetime import timedelta
+from typing import Any
 
 from benchmarks.context import Context
 from benchmarks.documents import paper_bot
 from benchmarks.figures import Figure, Section, sample
 from benchmarks.processes import Watched, answers, watched
-from bot_core.schema import bots, state
-from bot_core.store.bots import BotStore
-from bot_core.store.database import Database
+from benchmarks.rows import insert_bots
 from bot_core.store.upgrade import upgrade
+from support.bars import START
 from support.postgres import free_port
 
 TITLE = "Many bots in one process"
 HOW = (
-    "`tradingbot serve` with bots on 20 symbols in turn, bars of a minute, PostgreSQL. Each begins where it has 1,000 bars"
+    "`tradingbot serve` with bots on 20 symbols in turn, bars of a minute, PostgreSQL. Each begins with 1,000 bars"
     " to warm up with, of which it keeps 500 or more. Private memory, 20 s after all of them are ready; one more bot is"
     " the slope between the smaller fleet and the larger one, so that what a process and its markets cost is not in it."
 )
 _SYMBOLS = 20
 _WARM_BARS = 1_000
-_START = datetime(2024, 1, 1, tzinfo=UTC)
 _MOST_MIB = 0.2
 
 
@@ -45,13 +41,13 @@ def measure(context: Context) -> Section:
 def _private(context: Context, count: int, run: int) -> float:
     url = context.postgres.url(context.postgres.create_database())
     upgrade(url)
-    asyncio.run(insert_fleet(url, count))
+    asyncio.run(insert_bots(url, documents(count), cursor=START + timedelta(minutes=_WARM_BARS)))
     port = free_port()
     environment = {"DATABASE_URL": url, "PORT": str(port), "HOST": "127.0.0.1", "PYTHONUNBUFFERED": "1"}
     command = [context.bot_python, "-m", "bot_runtime", "serve"]
     with watched(command, environment, context.folder / f"service-{count}-{run}" / "log") as process:
         process.until(lambda: answers(f"http://127.0.0.1:{port}/readyz") and _running(process) >= count, 180)
-        process.settle(context.size(20.0, 0.5))
+        time.sleep(context.size(20.0, 0.5))
         return process.private()
 
 
@@ -59,22 +55,8 @@ def _running(process: Watched) -> int:
     return process.log.read_text().count("bot_running")
 
 
-async def insert_fleet(url: str, count: int) -> None:
-    """Bots that have run before: each stands at a bar that a thousand come before."""
-    async with aclosing(Database(url)) as database:
-        user = await BotStore(database, actor="benchmark").user("trader@example.com")
-        documents = [
-            paper_bot(speed=1 / 60) | {"symbol": f"COIN{number % _SYMBOLS}USDT", "name": f"bot {number}"}
-            for number in range(count)
-        ]
-        rows = [{"user_id": user, "status": "enabled", "error_count": 0, "config": document} for document in documents]
-        async with database.write() as connection:
-            if rows:
-                await connection.execute(insert(bots), rows)
-            at = {"cursor": _START + timedelta(minutes=_WARM_BARS), "updated_at": datetime.now(UTC)}
-            await connection.execute(
-                text(
-                    "INSERT INTO bot_state (bot_id, cursor, updated_at) SELECT id, :cursor, :updated_at FROM trading_bots"
-                ),
-                at,
-            )
+def documents(count: int) -> list[dict[str, Any]]:
+    return [
+        paper_bot(speed=1 / 60) | {"symbol": f"COIN{number % _SYMBOLS}USDT", "name": f"bot {number}"}
+        for number in range(count)
+    ]

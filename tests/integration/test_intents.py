@@ -1,4 +1,4 @@
-"""The way from a signal to the venue: one statement where nothing stands in the way, and what is said where something does."""
+"""From a signal to the venue: one statement where nothing is in the way, and what is said where something is."""
 
 import asyncio
 from dataclasses import replace
