@@ -42,7 +42,12 @@ def build_runner(
     """
     one_bot = ids is not None and len(ids) == 1
     fleet = FleetBoard()
-    database = Database(settings.database_url, pool_size=2 if one_bot else 10, observe=fleet.process.database.observe)
+    database = Database(
+        settings.database_url,
+        pool_size=2 if one_bot else 10,
+        idle_seconds=settings.idle_seconds,
+        observe=fleet.process.database.observe,
+    )
     holder = process_holder()
     around = Surroundings(
         database=database,

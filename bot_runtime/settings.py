@@ -24,6 +24,7 @@ class Settings:
 
     database_url: str = DEFAULT_URL
     listen_url: str = field(default="", repr=False)
+    idle_seconds: float = 0.0
     port: int = 8080
     host: str = ANY_ADDRESS
     http_token: str = field(default="", repr=False)
@@ -53,6 +54,7 @@ class Settings:
         return cls(
             database_url=environment.get("DATABASE_URL") or DEFAULT_URL,
             listen_url=environment.get("DATABASE_LISTEN_URL", ""),
+            idle_seconds=number(environment, "DATABASE_IDLE_SECONDS", cls.idle_seconds, low=0),
             port=int(number(environment, "PORT", cls.port, low=0, high=65535)),
             host=environment.get("HOST") or default_host,
             http_token=_token(environment),

@@ -92,7 +92,9 @@ class TradingRunner:
         return None
 
     async def _listen(self) -> None:
-        if not self._around.database.is_sqlite:
+        """Not where connections are to be few: each bot's heartbeat tells of changes as well, only later."""
+        settings = self._settings
+        if not self._around.database.is_sqlite and (settings.listen_url or not settings.idle_seconds):
             await Listener(self._listen_to, self._manager.wake).run()
 
     def _signalled(self, number: signal.Signals) -> None:

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from bot_core.models.errors import DatabaseUnavailableError, FatalError, SchemaMissingError, first_line
 from bot_core.schema.types import AwareUTC
+from bot_core.store.idle import IdleConnections
 
 if TYPE_CHECKING:
     import aiosqlite
@@ -71,12 +72,18 @@ def safe_url(url: URL) -> str:
 class Database:
     """An engine and the two ways to use it: `read()` and `write()`, each one transaction."""
 
-    def __init__(self, url: str, *, pool_size: int = 5, observe: Observer = _nobody) -> None:
-        """`observe` is called inside the event loop after each transaction; it must neither wait nor raise."""
+    def __init__(self, url: str, *, pool_size: int = 5, idle_seconds: float = 0, observe: Observer = _nobody) -> None:
+        """A connection to PostgreSQL that nobody used for `idle_seconds` is closed; 0: it stays.
+
+        `observe` is called inside the event loop after each transaction; it must neither wait nor raise.
+        """
         self.url = parse_url(url)
         self._observe = observe
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = self._sqlite_engine() if self.is_sqlite else self._postgres_engine(pool_size)
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._idle = IdleConnections(self.engine, idle_seconds) if idle_seconds and not self.is_sqlite else None
+        self._reads_only = self.engine.execution_options(**{_READS_ONLY: True})
 
     @property
     def safe_url(self) -> str:
@@ -118,14 +125,14 @@ class Database:
 
     def snapshot(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """One transaction that only reads, for long looks: on SQLite, no writer waits for it. The errors of `write`."""
-        return self._transaction("read", self.engine.execution_options(**{_READS_ONLY: True}).begin)
+        return self._transaction("read", self._reads_only.begin)
 
     def autocommit(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A connection on which each statement is a transaction of its own, and one round trip. The errors of `write`.
 
         For PostgreSQL: SQLite's transactions cost no round trip.
         """
-        return self._transaction("write", self.engine.execution_options(isolation_level="AUTOCOMMIT").connect)
+        return self._transaction("write", self._autocommit.connect)
 
     @asynccontextmanager
     async def _transaction(
@@ -160,13 +167,16 @@ class Database:
         return func.clock_timestamp() + bindparam(None, timedelta(seconds=seconds), Interval())
 
     async def aclose(self) -> None:
+        if self._idle is not None:
+            await self._idle.aclose()
         await self.engine.dispose()
 
 
 def postgres_connect_args(url: URL) -> dict[str, Any]:
-    """Settings of libpq: UTC sessions, and a dead server is noticed within about ten seconds.
+    """Settings of the connection: UTC sessions, and a dead server is noticed within about ten seconds.
 
-    `options` of the URL come first, so that ours are added to them instead of replacing them.
+    `options` of the URL come first, so that ours are added to them instead of replacing them. No statement is prepared
+    on the server: a pooler in transaction mode gives the next transaction to a session that knows nothing of it.
     """
     given = url.query.get("options", "")
     options = given if isinstance(given, str) else " ".join(given)
@@ -177,6 +187,7 @@ def postgres_connect_args(url: URL) -> dict[str, Any]:
         "keepalives_count": 3,
         "tcp_user_timeout": 10_000,
         "application_name": "tradingbot",
+        "prepare_threshold": None,
         "options": f"{options} -c timezone=UTC -c statement_timeout=8s -c idle_in_transaction_session_timeout=30s",
     }
 

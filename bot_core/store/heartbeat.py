@@ -5,9 +5,25 @@ It writes nothing where the lease is another's, and decides nothing: what the ro
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Row, Select, Text, and_, cast, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Interval,
+    Row,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot_core.models.bot import document_hash
@@ -51,7 +67,9 @@ async def beat(
             found = await _in_turn(database, connection, lease, user_id, seconds, state)
     else:
         async with database.autocommit() as connection:
-            found = (await connection.execute(_at_once(database, lease, user_id, seconds, state))).one_or_none()
+            values: dict[str, Any] = {"its_bot": lease.bot_id, "its_epoch": lease.epoch, "its_user": user_id}
+            values |= {"its_seconds": timedelta(seconds=seconds), **_named(state)}
+            found = (await connection.execute(_at_once(tuple(state or ())), values)).one_or_none()
     if found is None:
         raise LeaseLostError(
             f"bot {lease.bot_id}: the lease of epoch {lease.epoch} was taken by another process, or the bot is gone"
@@ -60,21 +78,29 @@ async def beat(
     return Beat(lease.deadline, document_hash(found.version), found.status.strip().lower(), _halt(found))
 
 
-def _at_once(
-    database: Database, lease: Lease, user_id: int, seconds: float, state: Mapping[str, Any] | None
-) -> Select[Any]:
-    """Renewal first: what follows is written only where there is a renewed row to join."""
-    mine = and_(leases.c.bot_id == lease.bot_id, leases.c.epoch == lease.epoch)
-    renew = update(leases).where(mine).values(expires_at=database.after(seconds))
-    renewed = renew.returning(leases.c.bot_id).cte("renewed")
+@cache
+def _at_once(keys: tuple[str, ...]) -> Select[Any]:
+    """Renewal first: what follows is written only where there is a renewed row to join. `keys`: what of the state.
+
+    Built once, since building it costs the process as much as the rest of a beat. Its parameters have names of their
+    own: SQLAlchemy would set a column that is named like one.
+    """
+    mine = and_(leases.c.bot_id == bindparam("its_bot"), leases.c.epoch == bindparam("its_epoch"))
+    until = func.clock_timestamp() + bindparam("its_seconds", type_=Interval())
+    renewed = update(leases).where(mine).values(expires_at=until).returning(leases.c.bot_id).cte("renewed")
     # Returned by the update and not selected: a row that was locked meanwhile is given back as it is now.
     live = update(bots).where(bots.c.id == renewed.c.bot_id).values(last_heartbeat=func.timezone("UTC", func.now()))
     alive = live.returning(bots.c.status, _version().label("version")).cte("alive")
-    query = _with_halt(alive, lease.bot_id, user_id)
-    if state is None:
+    query = _with_halt(alive)
+    if not keys:
         return query
-    kept = update(state_table).where(state_table.c.bot_id == renewed.c.bot_id).values(dict(state))
+    values = {key: bindparam(f"its_{key}", type_=state_table.c[key].type) for key in keys}
+    kept = update(state_table).where(state_table.c.bot_id == renewed.c.bot_id).values(values)
     return query.add_cte(kept.returning(state_table.c.bot_id).cte("kept"))
+
+
+def _named(state: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {f"its_{key}": value for key, value in (state or {}).items()}
 
 
 def _version() -> ColumnElement[str]:
@@ -83,9 +109,15 @@ def _version() -> ColumnElement[str]:
     return func.encode(func.sha256(func.convert_to(text, "UTF8")), "hex")
 
 
-def _with_halt(alive: FromClause, bot_id: int, user_id: int) -> Select[Any]:
-    halt = select(*_HALT).where(_applies(bot_id, user_id)).order_by(*_FIRST).limit(1).subquery("halt")
+def _with_halt(alive: FromClause) -> Select[Any]:
+    halt = select(*_HALT).where(_applies()).order_by(*_FIRST).limit(1).subquery("halt")
     return select(*alive.c, *halt.c).select_from(alive.outerjoin(halt, onclause=halt.c.halt_id.is_not(None)))
+
+
+@cache
+def _news() -> Select[Any]:
+    version = (bots.c.status + " " + cast(bots.c.config, Text)).label("version")
+    return _with_halt(select(bots.c.status, version).where(bots.c.id == bindparam("its_bot")).subquery("alive"))
 
 
 async def _in_turn(
@@ -104,20 +136,19 @@ async def _in_turn(
     await connection.execute(update(bots).where(this).values(last_heartbeat=database.now()))
     if state is not None:
         await connection.execute(update(state_table).where(state_table.c.bot_id == lease.bot_id).values(dict(state)))
-    version = (bots.c.status + " " + cast(bots.c.config, Text)).label("version")
-    alive = select(bots.c.status, version).where(this).subquery("alive")
-    found: Row[Any] | None = (await connection.execute(_with_halt(alive, lease.bot_id, user_id))).one_or_none()
+    news = await connection.execute(_news(), {"its_bot": lease.bot_id, "its_user": user_id})
+    found: Row[Any] | None = news.one_or_none()
     return found
 
 
 _FIRST = (halts.c.flatten.desc(), halts.c.created_at, halts.c.id)
 
 
-def _applies(bot_id: int, user_id: int) -> ColumnElement[bool]:
+def _applies() -> ColumnElement[bool]:
     aimed = or_(
         halts.c.scope == HaltScope.ALL,
-        and_(halts.c.scope == HaltScope.USER, halts.c.target_id == user_id),
-        and_(halts.c.scope == HaltScope.BOT, halts.c.target_id == bot_id),
+        and_(halts.c.scope == HaltScope.USER, halts.c.target_id == bindparam("its_user")),
+        and_(halts.c.scope == HaltScope.BOT, halts.c.target_id == bindparam("its_bot")),
     )
     return and_(halts.c.cleared_at.is_(None), aimed)
 

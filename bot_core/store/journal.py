@@ -24,7 +24,8 @@ class OrderState(StrEnum):
 
 #: States in which the venue may still do something with the order.
 WORKING = (OrderState.INTENDED, OrderState.SUBMITTED, OrderState.UNKNOWN, OrderState.OPEN)
-_FROM = {
+#: The states that a state may follow.
+MOVES_FROM = {
     OrderState.SUBMITTED: (OrderState.INTENDED,),
     OrderState.UNKNOWN: (OrderState.INTENDED, OrderState.SUBMITTED),
     OrderState.OPEN: (OrderState.INTENDED, OrderState.SUBMITTED, OrderState.UNKNOWN),
@@ -48,7 +49,7 @@ async def move(connection: AsyncConnection, client_order_id: str, state: OrderSt
     """Move an order to a state that may follow its present one; False (and no change) where it may not."""
     result = await connection.execute(
         update(orders)
-        .where(orders.c.client_order_id == client_order_id, orders.c.state.in_(_FROM[state]))
+        .where(orders.c.client_order_id == client_order_id, orders.c.state.in_(MOVES_FROM[state]))
         .values(state=state, updated_at=datetime.now(UTC), **values)
     )
     return result.rowcount == 1

@@ -7,9 +7,9 @@ at once, the second sees the first one's entry. Exits never ask.
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, assert_never
+from typing import Any, TypeAlias, assert_never
 
-from sqlalchemy import Column, ColumnElement, and_, func, insert, or_, select, true, update
+from sqlalchemy import BindParameter, Column, ColumnElement, and_, func, insert, or_, select, true, update
 from sqlalchemy import delete as delete_from
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,6 +21,7 @@ from bot_core.store.journal import WORKING
 #: The account of orders that reach no venue; `bot_orders` has no column for the mode.
 PAPER_ACCOUNT = "paper"
 _ZERO = Decimal(0)
+_Text: TypeAlias = str | BindParameter[Any]
 
 
 class LimitStore:
@@ -67,7 +68,7 @@ async def reserve(
     Call it before the entry is journaled, in the same transaction: the locks that it takes, always in the order of
     the limits' ids, last until that ends. `day` is the UTC day on which losses are counted.
     """
-    query = select(limits).where(limits.c.trading_mode == mode, _applies(user_id, account))
+    query = select(limits).where(standing(mode, str(user_id), account))
     rows = await connection.execute(query.order_by(limits.c.id).with_for_update())
     for limit in [_limit(row) for row in rows.mappings()]:
         text = await _loss_beyond(connection, limit, day) or await _exposure_beyond(connection, limit, bot_id, value)
@@ -132,12 +133,14 @@ async def _on_the_way(connection: AsyncConnection, limit: Limit, bot_id: int) ->
     return sum(((price or _ZERO) * quantity for quantity, price in await connection.execute(query)), _ZERO)
 
 
-def _applies(user_id: int, account: str) -> ColumnElement[bool]:
-    return or_(
+def standing(mode: _Text, user_id: _Text, account: _Text) -> ColumnElement[bool]:
+    """Whether a limit is one for entries of a user, in this mode and with this account's money."""
+    aimed = or_(
         limits.c.scope == LimitScope.ALL,
-        and_(limits.c.scope == LimitScope.USER, limits.c.target == str(user_id)),
+        and_(limits.c.scope == LimitScope.USER, limits.c.target == user_id),
         and_(limits.c.scope == LimitScope.ACCOUNT, limits.c.target == account),
     )
+    return and_(limits.c.trading_mode == mode, aimed)
 
 
 def _of(limit: Limit, bot_id: Column[Any]) -> ColumnElement[bool]:

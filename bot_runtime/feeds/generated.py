@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from weakref import WeakValueDictionary
 
 from bot_core.models.problem import Notice
 from bot_runtime.domain.bar import Bar
@@ -16,6 +17,7 @@ _START = datetime(2024, 1, 1, tzinfo=UTC)
 _END_OF_TIME = datetime(9999, 12, 31, tzinfo=UTC)
 _DEFAULT_SPEED = 20
 _ENDLESS = -1
+_markets: WeakValueDictionary[tuple[int, str, int], SyntheticMarket] = WeakValueDictionary()
 
 
 class GeneratedFeed(PastFeed):
@@ -33,7 +35,7 @@ class GeneratedFeed(PastFeed):
         self._count = min(bars, most) if self._finite else most
         self._seconds = 1 / speed if speed else 0.0
         self._sleep = sleep
-        self._market = SyntheticMarket(seed, symbol, self.interval_seconds)
+        self._market = _market(seed, symbol, self.interval_seconds)
         self.notices: tuple[Notice, ...] = ()
 
     @property
@@ -64,3 +66,12 @@ class GeneratedFeed(PastFeed):
 
     def _bar(self, index: int) -> Bar:
         return Bar(self._start + index * self._step, *self._market.quote(index))
+
+
+def _market(seed: int, symbol: str, interval_seconds: int) -> SyntheticMarket:
+    """The series of that name, which all bots that read it share as long as one does."""
+    name = (seed, symbol, interval_seconds)
+    market = _markets.get(name)
+    if market is None:
+        market = _markets[name] = SyntheticMarket(*name)
+    return market

@@ -28,8 +28,7 @@ class History:
         self.bars_seen = 0
         self._start = 0
         self._end = 0
-        self._time: Integers = np.empty(_FIRST_ALLOCATION, dtype=np.int64)
-        self._values: Floats = np.empty((len(_FIELDS), _FIRST_ALLOCATION), dtype=np.float64)
+        self._time, self._values = _room(_FIRST_ALLOCATION if capacity is None else _bounded(capacity))
 
     def __len__(self) -> int:
         return self._end - self._start
@@ -91,11 +90,19 @@ class History:
             self._start += 1
 
     def _make_room(self) -> None:
-        """Copy what is kept to fresh arrays of at least twice its size: constant time per bar on average."""
-        size = max(_FIRST_ALLOCATION, 2 * len(self))
-        time = np.empty(size, dtype=np.int64)
-        values = np.empty((len(_FIELDS), size), dtype=np.float64)
+        """Copy what is kept to fresh arrays with room for as many bars again, or half a capacity: few copies a bar."""
         kept = len(self)
+        size = max(_FIRST_ALLOCATION, 2 * kept) if self.capacity is None else max(_bounded(self.capacity), kept + 1)
+        time, values = _room(size)
         time[:kept] = self.time
         values[:, :kept] = self._values[:, self._start : self._end]
         self._time, self._values, self._start, self._end = time, values, 0, kept
+
+
+def _bounded(capacity: int) -> int:
+    """Places for all that is ever kept, and for half a capacity of bars until it is moved to the front again."""
+    return 2 * capacity + max(capacity // 2, 1)
+
+
+def _room(bars: int) -> tuple[Integers, Floats]:
+    return np.empty(bars, dtype=np.int64), np.empty((len(_FIELDS), bars), dtype=np.float64)

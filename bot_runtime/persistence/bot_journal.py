@@ -20,6 +20,7 @@ from bot_core.schema import events
 from bot_core.store.database import Database
 from bot_core.store.events import record_event
 from bot_core.store.heartbeat import Beat, beat
+from bot_core.store.intents import move_at_once
 from bot_core.store.journal import (
     OrderState,
     fill_in_part,
@@ -64,6 +65,10 @@ class BotJournal:
 
     async def mark(self, client_order_id: str, state: OrderState, **values: Any) -> bool:
         """Move an order in the journal; False where its present state does not allow it."""
+        if not self.database.is_sqlite and await move_at_once(
+            self.database, self.lease, client_order_id, state, values
+        ):
+            return True
         async with self.database.write() as connection:
             await self.lease.check(connection)
             return await move(connection, client_order_id, state, **values)

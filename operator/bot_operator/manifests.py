@@ -281,7 +281,9 @@ def _environment(settings: OperatorSettings) -> list[Document]:
     # A pod brakes by the same limits; those that are as they come make no pod anew.
     safety = settings.safety.model_dump(exclude_defaults=True)
     ours += [{"name": f"TRADINGBOT_SAFETY_{key.upper()}", "value": f"{value:g}"} for key, value in safety.items()]
-    if settings.database.listen_key:
+    if settings.database.idle_seconds:
+        ours.append({"name": "DATABASE_IDLE_SECONDS", "value": f"{settings.database.idle_seconds:g}"})
+    elif settings.database.listen_key:
         direct = {"name": settings.database.secret_name, "key": settings.database.listen_key}
         ours.append({"name": "DATABASE_LISTEN_URL", "valueFrom": {"secretKeyRef": direct}})
     # Server-side apply merges `env` by name and refuses doubles; what makes a bot a bot is not the chart's to change.

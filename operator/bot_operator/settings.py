@@ -37,6 +37,8 @@ class DatabaseSecret(_Settings):
     secret_key: str = Field(min_length=1)
     #: Key of the URL for LISTEN alone, where DATABASE_URL goes through a pooler.
     listen_key: str = ""
+    #: A pod closes a connection that nothing used for so long, and does not LISTEN; 0: it keeps its connections.
+    idle_seconds: float = Field(default=0, ge=0)
 
 
 class CredentialSettings(_Settings):

@@ -11,7 +11,7 @@ from benchmarks.context import Context, NotInstalledError
 from benchmarks.report import keep, machine, write
 
 #: In the order of the report.
-ALL = ("bot_process", "backtest", "heartbeat", "fleet", "real_pods", "peers")
+ALL = ("bot_process", "backtest", "heartbeat", "service", "live_path", "connections", "fleet", "real_pods", "peers")
 #: Those that need a cluster.
 ON_A_CLUSTER = ("fleet", "real_pods")
 #: Those that are run where they are asked for alone: they need environments of their own.

@@ -40,10 +40,18 @@ class Context(AbstractContextManager["Context"]):
 
     @cached_property
     def postgres(self) -> PostgresServer:
+        return self._server(durable=False)
+
+    @cached_property
+    def durable_postgres(self) -> PostgresServer:
+        """One that waits for the disk at each commit, as a server that is in use does."""
+        return self._server(durable=True)
+
+    def _server(self, *, durable: bool) -> PostgresServer:
         programs = find_postgres()
         if programs is None:
             raise NotInstalledError("no PostgreSQL server is installed (Debian's package: postgresql)")
-        server = PostgresServer(programs)
+        server = PostgresServer(programs, durable=durable)
         server.start()
         return server
 
@@ -71,5 +79,6 @@ class Context(AbstractContextManager["Context"]):
         return python
 
     def __exit__(self, *_: object) -> None:
-        if "postgres" in self.__dict__:
-            self.postgres.close()
+        for name in ("postgres", "durable_postgres"):
+            if name in self.__dict__:
+                getattr(self, name).close()

@@ -141,6 +141,31 @@ async def test_a_beat_is_one_statement_and_one_round_trip(postgres: PostgresServ
 
 
 @pytest.mark.postgres
+async def test_no_beat_of_a_connection_costs_more_than_the_first(postgres: PostgresServer, postgres_url: str) -> None:
+    async with CountingProxy(postgres.port) as proxy:
+        through = Database(postgres_url.replace(f":{postgres.port}/", f":{proxy.port}/"), pool_size=1)
+        held = await Held.of(through)
+        await held.beat()
+        for number in range(2, 13):  # a driver may prepare what it has sent some times, with a round trip of its own
+            before, said = proxy.round_trips, len(proxy.statements)
+            await held.beat()
+            asked = proxy.round_trips - before, len(proxy.statements) - said
+            assert asked == (1, 1), f"beat {number}: {proxy.statements[said:]}"
+        await through.aclose()
+
+
+@pytest.mark.postgres
+async def test_beats_of_two_processes_go_through_a_pooler_that_mixes_their_sessions(pooled_url: str) -> None:
+    databases = [Database(pooled_url, pool_size=1) for _ in range(2)]
+    held = [await Held.of(database) for database in databases]
+    for _ in range(12):
+        await asyncio.gather(*(one.beat() for one in held))
+    assert all(one.lease.seconds_left() > 0 for one in held)
+    for database in databases:
+        await database.aclose()
+
+
+@pytest.mark.postgres
 async def test_a_beat_notifies_nobody(postgres_url: str) -> None:
     database = Database(postgres_url)
     held = await Held.of(database)

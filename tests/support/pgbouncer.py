@@ -14,13 +14,16 @@ PROGRAM = Path("/usr/sbin/pgbouncer")
 
 
 @contextmanager
-def pooled(postgres: PostgresServer, database: str, folder: Path) -> Iterator[str]:
-    """The URL of a database through the pooler."""
+def pooled(
+    postgres: PostgresServer, database: str, folder: Path, *, server_connections: int = 20, clients: int = 100
+) -> Iterator[str]:
+    """The URL of a database through the pooler, which opens at most so many connections to the server."""
     port = free_port()
     (folder / "users").write_text(f'"tradingbot" "{postgres.password}"\n')
     (folder / "ini").write_text(
         f"[databases]\n{database} = host=127.0.0.1 port={postgres.port} password={postgres.password}\n[pgbouncer]\n"
         f"listen_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = scram-sha-256\nauth_file = {folder}/users\n"
+        f"default_pool_size = {server_connections}\nmax_client_conn = {clients}\n"
         "pool_mode = transaction\nignore_startup_parameters = options\nunix_socket_dir =\n"
     )
     command = [str(PROGRAM), str(folder / "ini")]

@@ -32,12 +32,13 @@ def find_postgres() -> Path | None:
 
 
 class PostgresServer:
-    """Superuser `tradingbot`, trust on the loopback, a password from elsewhere."""
+    """Superuser `tradingbot`, trust on the loopback, a password from elsewhere. `durable`: a commit is on the disk."""
 
     password = "not-a-secret-in-tests"
 
-    def __init__(self, programs: Path, *, listen: str = "127.0.0.1") -> None:
+    def __init__(self, programs: Path, *, listen: str = "127.0.0.1", durable: bool = False) -> None:
         self._programs = programs
+        self._durable = durable
         self._listen = listen
         self._folder = Path(tempfile.mkdtemp(prefix="tradingbot-postgres-"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -54,7 +55,7 @@ class PostgresServer:
             "listen_addresses": self._listen,
             "port": str(self.port),
             "unix_socket_directories": str(self._folder),
-            "fsync": "off",
+            "fsync": "on" if self._durable else "off",
             "max_connections": "200",
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

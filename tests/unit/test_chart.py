@@ -387,6 +387,15 @@ def test_a_second_url_leads_operator_and_bots_past_pgbouncer(chart):
     assert "LISTEN" not in plain
 
 
+def test_pods_that_are_to_hold_no_connection_do_not_listen_and_the_operator_does(chart):
+    values = {"database": {"existingSecret": "trading-database", "listenSecretKey": "direct", "idleSeconds": 2.5}}
+    operator = chart.one("Deployment", values)["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert "DATABASE_LISTEN_URL" in {item["name"] for item in operator}
+    pod = build_pod_template(Workload.of([7]), parse_settings(chart.settings(values)))["spec"]["containers"][0]["env"]
+    assert {"name": "DATABASE_IDLE_SECONDS", "value": "2.5"} in pod
+    assert "DATABASE_LISTEN_URL" not in {item["name"] for item in pod}
+
+
 def test_the_secret_of_cloudnativepg_is_taken_as_it_is(chart):
     example = CHART / "examples" / "cloudnativepg.yaml"
     cluster = yaml.safe_load(example.read_text(encoding="utf-8"))

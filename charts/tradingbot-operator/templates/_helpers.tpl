@@ -224,6 +224,9 @@ capabilities:
 {{- with include "tradingbot.listenKey" . -}}
 {{- $database = set $database "listenKey" . -}}
 {{- end -}}
+{{- with .Values.database.idleSeconds -}}
+{{- $database = set $database "idleSeconds" . -}}
+{{- end -}}
 {{- $volumes := $bot.volumes -}}
 {{- $mounts := $bot.volumeMounts -}}
 {{- $env := $bot.env -}}
