@@ -83,7 +83,7 @@ class BotEngine:
         self._next_beat = self._next_look = self._next_compare = self._next_stop = self._stop_pause = 0.0
         self._last_beat = 0.0
         self._leave = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._hurry: asyncio.Future[None] | None = None  # of the wait that is under way
         self._version: str | None = None
         self.leave_when_flat = False
         self.on_version: Callable[[], None] = lambda: None
@@ -100,7 +100,8 @@ class BotEngine:
     def beat_soon(self) -> None:
         """There may be news for this bot, such as a halt: ask the database now, not at the next heartbeat."""
         self._next_beat = min(self._next_beat, self._last_beat + _LEAST_APART)
-        self._hurry.set()
+        if self._hurry is not None and not self._hurry.done():
+            self._hurry.set_result(None)
 
     async def recover(self, working: tuple[WorkingOrder, ...]) -> None:
         """Settle what the last process left, and compare with the venue, before anything else is done."""
@@ -144,12 +145,11 @@ class BotEngine:
 
     async def _wait(self, *futures: asyncio.Future[Any]) -> None:
         """Until one of them is done, something is due, or somebody asks for a heartbeat."""
-        hurry = asyncio.ensure_future(self._hurry.wait())
+        hurry = self._hurry = asyncio.get_running_loop().create_future()
         try:
             await asyncio.wait({hurry, *futures}, timeout=self._until_due(), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._hurry.clear()
-            await _cancel(hurry)
+            self._hurry = None
 
     async def wind_down(self, policy: OnStop) -> None:
         """Do what a bot that is stopped on request shall do with what it has, however long the venue is away.
